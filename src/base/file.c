@@ -1,0 +1,181 @@
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+char *file_read(const char *path, size_t max, size_t *len, struct error *err)
+{
+	struct stat st;
+	char *data = NULL;
+	size_t got = 0;
+	ssize_t n;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	if (fd < 0) {
+		error_set_errno(err, "cannot open %s", path);
+		return NULL;
+	}
+	if (fstat(fd, &st) < 0) {
+		error_set_errno(err, "cannot read %s", path);
+		goto fail;
+	}
+	if (!S_ISREG(st.st_mode)) {
+		error_set(err, "%s is not a regular file", path);
+		goto fail;
+	}
+	if ((unsigned long long)st.st_size > max) {
+		error_set(err, "%s has more than %zu bytes", path, max);
+		goto fail;
+	}
+	data = mem_alloc((size_t)st.st_size + 1);
+	while (got < (size_t)st.st_size) {
+		n = read(fd, data + got, (size_t)st.st_size - got);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			error_set_errno(err, "cannot read %s", path);
+			goto fail;
+		}
+		if (n == 0)
+			break;
+		got += (size_t)n;
+	}
+	close(fd);
+	data[got] = '\0';
+	*len = got;
+	return data;
+fail:
+	free(data);
+	close(fd);
+	return NULL;
+}
+
+char *file_folder(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (!slash)
+		return mem_strdup(".");
+	return mem_strndup(path, slash == path ? 1 : (size_t)(slash - path));
+}
+
+char *file_resolve(const char *folder, const char *path)
+{
+	return path[0] == '/' ? mem_strdup(path) : mem_printf("%s/%s", folder, path);
+}
+
+static int sync_folder(const char *path, struct error *err)
+{
+	char *folder = file_folder(path);
+	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
+
+	if (fd < 0 || fsync(fd) < 0)
+		rc = error_set_errno(err, "cannot sync the directory %s", folder);
+	if (fd >= 0)
+		close(fd);
+	free(folder);
+	return rc;
+}
+
+static int write_synced(int fd, const char *data, size_t len)
+{
+	while (len) {
+		ssize_t n = write(fd, data, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		data += n;
+		len -= (size_t)n;
+	}
+	return fsync(fd);
+}
+
+int file_write(const char *path, const void *data, size_t len, mode_t mode, struct error *err)
+{
+	char *temp = mem_printf("%s.new", path);
+	int fd, rc = -1;
+
+	/* A file that is there keeps its old mode under O_TRUNC: a new one is made. */
+	unlink(temp);
+	fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+	if (fd < 0) {
+		error_set_errno(err, "cannot create %s", temp);
+		goto out;
+	}
+	if (fchmod(fd, mode) < 0 || write_synced(fd, data, len) < 0) {
+		error_set_errno(err, "cannot write %s", temp);
+		close(fd);
+		unlink(temp);
+		goto out;
+	}
+	close(fd);
+	if (rename(temp, path) < 0) {
+		error_set_errno(err, "cannot rename %s to %s", temp, path);
+		unlink(temp);
+		goto out;
+	}
+	rc = sync_folder(path, err);
+out:
+	free(temp);
+	return rc;
+}
+
+int file_make_dirs(const char *path, mode_t mode, struct error *err)
+{
+	char *copy = mem_strdup(path);
+	int rc = 0;
+
+	for (char *p = copy + 1; rc == 0; p++) {
+		char kept = *p;
+
+		if (kept != '/' && kept != '\0')
+			continue;
+		*p = '\0';
+		if (mkdir(copy, mode) < 0 && errno != EEXIST)
+			rc = error_set_errno(err, "cannot make the directory %s", copy);
+		*p = kept;
+		if (!kept)
+			break;
+	}
+	free(copy);
+	return rc;
+}
+
+int file_lock(const char *path, struct error *err)
+{
+	char pid[16] = "";
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	ssize_t n;
+
+	if (fd < 0)
+		return error_set_errno(err, "cannot open the lock file %s", path);
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+		n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+		if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, (size_t)n, 0) != n) {
+			error_set_errno(err, "cannot write the lock file %s", path);
+			close(fd);
+			return -1;
+		}
+		return fd;
+	}
+	if (errno != EWOULDBLOCK) {
+		error_set_errno(err, "cannot lock %s", path);
+	} else {
+		n = pread(fd, pid, sizeof(pid) - 1, 0);
+		pid[n > 0 ? strcspn(pid, "\n") : 0] = '\0';
+		error_set(err, "%s is held by another lintel%s%s: stop it, or give this one a state_dir of its own",
+			path, *pid ? ", process " : "", pid);
+	}
+	close(fd);
+	return -1;
+}

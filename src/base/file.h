@@ -1,0 +1,31 @@
+/* Files: read with a limit, written whole or not at all, directories, the instance lock.
+ * Blocking; control thread at start, jobs later. */
+#ifndef LINTEL_BASE_FILE_H
+#define LINTEL_BASE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+
+/* Returns new NUL-terminated bytes (free), their number in *len; NULL with a sentence, also when
+ * the file has more than `max` bytes or is no regular file (FIFOs are not waited for). */
+char *file_read(const char *path, size_t max, size_t *len, struct error *err);
+
+/* Writes PATH.new with exactly `mode`, syncs it, renames it over PATH and syncs the directory. */
+int file_write(const char *path, const void *data, size_t len, mode_t mode, struct error *err);
+
+/* As mkdir -p: what is missing is made with `mode`. */
+int file_make_dirs(const char *path, mode_t mode, struct error *err);
+
+/* The folder of `path`, "." for a bare name. Returns a new string. */
+char *file_folder(const char *path);
+/* `path` itself when absolute, else joined to `folder`. Returns a new string. */
+char *file_resolve(const char *folder, const char *path);
+
+/* Takes the lock on `path` (made 0600) and returns the descriptor that holds it, or -1 with a
+ * sentence naming the process that has it. close() lets it go; so does the end of the process. */
+int file_lock(const char *path, struct error *err);
+
+#endif

@@ -1,0 +1,134 @@
+/* The configuration: one typed struct, filled from the YAML file through the option rows of
+ * schema.c. Every rule of a single option has been checked when conf_load() returns; what needs the
+ * system (files, ports, users) is found by build.c. Immutable once loaded; belongs to who loaded it.
+ * conf_load() blocks: start-up, or a job. */
+#ifndef LINTEL_CONF_CONF_H
+#define LINTEL_CONF_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/address.h"
+#include "base/error.h"
+#include "base/log.h"
+
+struct conf_place { /* where an item stands, for problems found later; line 0 = not in the file */
+	int line, column; /* from 1 */
+};
+
+struct conf_strings {
+	char **v;
+	size_t n;
+};
+
+struct conf_listen {
+	struct conf_place place;
+	char *name; /* NULL when not given */
+	struct address address;
+};
+
+/* One entry of tls.certificates. Paths are resolved. Exactly one of the three forms is set. */
+struct conf_certificate {
+	struct conf_place place;
+	char *cert, *key; /* a pair of files */
+	char *pem;        /* both in one file */
+	char *dir;        /* every *.pem in it, each with both */
+};
+
+struct conf_tls {
+	struct conf_place place;
+	int min_version, max_version; /* TLS1_2_VERSION, TLS1_3_VERSION: 0x0303, 0x0304 */
+	char *ciphers, *ciphersuites, *groups;
+	int tickets; /* per handshake, 0 to 16 */
+	struct conf_strings alpn;
+	bool strict_sni;
+	struct conf_certificate *certificates;
+	size_t n_certificates;
+};
+
+struct conf_server { /* one entry of a route's backends */
+	struct conf_place place;
+	struct address address; /* never ADDRESS_ANY */
+};
+
+struct conf_route {
+	struct conf_place place;
+	struct conf_strings hosts;     /* normalised; "default" stands for the catch-all */
+	struct conf_strings listeners; /* names; empty = all TLS listeners. Checked to exist */
+	struct conf_server *servers;   /* at least one */
+	size_t n_servers;
+	int64_t connect_ms, idle_ms, half_closed_ms;
+	bool has_alpn; /* the route's own list, which may be empty, wins over tls.alpn */
+	struct conf_strings alpn;
+	int min_version; /* 0 = tls.min_version */
+};
+
+struct conf_limits {
+	uint64_t connections; /* 0 = as many as the fd limit allows */
+	int64_t handshake_ms, drain_ms;
+};
+
+struct conf_admin {
+	bool set; /* false: no admin listener */
+	struct conf_place place;
+	struct address address;
+	char *token; /* NULL = none */
+};
+
+enum conf_provider { PROVIDER_LOCAL, PROVIDER_PSEUDO };
+enum conf_key_type { KEY_EC256, KEY_EC384, KEY_RSA2048, KEY_RSA3072, KEY_RSA4096 };
+
+/* autocert main is provider[0], its extras follow; merged already (contract, section 4). */
+struct conf_autocert {
+	struct conf_place place;
+	char *name; /* "main", "extra[1]", ... */
+	enum conf_provider provider;
+	struct conf_strings domains; /* normalised patterns; empty is possible for local only */
+	char *cert_path, *key_path;  /* resolved against state_dir */
+	bool has_paths; /* cert_path or key_path stands in the file: local then requires the files */
+	enum conf_key_type key_type;
+	int64_t lifetime_s; /* pseudo: options.lifetime, default 90 days */
+};
+
+struct conf {
+	char *file;      /* as given, for problems */
+	char *state_dir; /* absolute */
+	char *user;      /* NULL = as started */
+	int workers;     /* "auto" resolved: at least 1 */
+	bool sandbox;
+	enum log_level log_level;
+	enum log_format log_format;
+	char *log_file; /* "-" or resolved */
+	struct conf_listen *listens;
+	size_t n_listens;
+	struct conf_tls tls;
+	struct conf_route *routes;
+	size_t n_routes;
+	struct conf_limits limits;
+	struct conf_admin admin;
+	struct conf_autocert *providers; /* always at least main */
+	size_t n_providers;
+};
+
+/* Reads, expands and checks `file`. NULL when there is any problem; each is in `p` then, as
+ * "FILE:LINE:COLUMN: PATH: what is wrong". Free with conf_free(). */
+struct conf *conf_load(const char *file, struct problems *p);
+/* Reads and expands the `admin` block only, and looks at nothing else, so that a client needs no
+ * other secret of the file. */
+int conf_load_admin(const char *file, struct conf_admin *admin, struct problems *p);
+void conf_admin_clear(struct conf_admin *admin);
+void conf_free(struct conf *c);
+
+/* Adds a problem at `place` of the file: "FILE:LINE:COLUMN: PATH: ...". For what build.c finds. */
+void conf_problem(struct problems *p, const struct conf *c, struct conf_place place,
+	const char *path, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+
+/* Adds one problem for each key that a reload may not change (state_dir, user, workers, sandbox,
+ * admin.address), naming it. */
+void conf_check_reload(const struct conf *before, const struct conf *after, struct problems *p);
+
+/* $LINTEL_CONFIG, else /etc/lintel/lintel.yaml. */
+const char *conf_default_file(void);
+
+#endif

@@ -1,0 +1,64 @@
+/* What a worker counts. One writer, its worker; the admin listener adds all of them up. */
+#ifndef LINTEL_PROXY_STATS_H
+#define LINTEL_PROXY_STATS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+enum handshake_failure {
+	HANDSHAKE_TIMEOUT,     /* limits.handshake */
+	HANDSHAKE_CLOSED,      /* the client left */
+	HANDSHAKE_NO_CERT,     /* unrecognized_name: strict_sni, or no certificate yet */
+	HANDSHAKE_NO_ALPN,     /* no_application_protocol */
+	HANDSHAKE_NO_ROUTE,    /* no route for this name here */
+	HANDSHAKE_BAD_CERT,    /* a certificate of the table that does not parse */
+	HANDSHAKE_PROTOCOL,    /* whatever else TLS refuses */
+	HANDSHAKE_FAILURES
+};
+
+#define STATS_FIELDS(X)                                                                            \
+	X(accepted)          /* connections taken from listeners */                                \
+	X(closed)            /* of these, over */                                                  \
+	X(handshakes_tls12)  /* completed, full */                                                 \
+	X(handshakes_tls13)                                                                        \
+	X(resumed_tls12)     /* completed, resumed */                                              \
+	X(resumed_tls13)                                                                           \
+	X(bytes_in)          /* decrypted, from clients */                                         \
+	X(bytes_out)         /* decrypted, to clients */                                           \
+	X(truncated)         /* a client's FIN without close_notify */                             \
+	X(aborted)           /* ended by a reset or a TLS error after the handshake */             \
+	X(idle_timeouts)                                                                           \
+	X(half_closed_timeouts)                                                                    \
+	X(backend_connects)  /* established */                                                     \
+	X(backend_failures)  /* tries that failed */                                               \
+	X(backend_unreached) /* sessions that ran out of servers */                                \
+	X(accept_pauses)     /* times accepting paused for limits.connections or descriptors */    \
+	X(accept_paused_ms)  /* and for how long together */                                       \
+	X(listening)         /* sockets that this worker accepts from, now */
+
+struct stats {
+#define X(name) atomic_uint_fast64_t name;
+	STATS_FIELDS(X)
+#undef X
+	atomic_uint_fast64_t handshake_failures[HANDSHAKE_FAILURES];
+};
+
+struct stats_sum { /* the same, added over workers */
+#define X(name) uint64_t name;
+	STATS_FIELDS(X)
+#undef X
+	uint64_t handshake_failures[HANDSHAKE_FAILURES];
+};
+
+extern const char *const handshake_failure_names[HANDSHAKE_FAILURES]; /* "timeout", ... */
+
+void stats_add(struct stats_sum *sum, const struct stats *s);
+
+static inline void stats_count(atomic_uint_fast64_t *counter, uint64_t n)
+{
+	/* The only writer may load and store: no locked instruction. */
+	atomic_store_explicit(counter,
+		atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+#endif
