@@ -1,7 +1,7 @@
 /* The configuration: one typed struct, filled from the YAML file through the option rows of
  * schema.c. Every rule of a single option has been checked when conf_load() returns; what needs the
- * system (files, ports, users) is found by build.c. Immutable once loaded; belongs to who loaded it.
- * conf_load() blocks: start-up, or a job. */
+ * system (files, ports, users) is found by build.c. Immutable once loaded; belongs to who loaded
+ * it. conf_load() blocks: start-up, or a job. */
 #ifndef LINTEL_CONF_CONF_H
 #define LINTEL_CONF_CONF_H
 
@@ -86,7 +86,8 @@ struct conf_autocert {
 	enum conf_provider provider;
 	struct conf_strings domains; /* normalised patterns; empty is possible for local only */
 	char *cert_path, *key_path;  /* resolved against state_dir */
-	bool has_paths; /* cert_path or key_path stands in the file: local then requires the files */
+	bool has_paths; /* cert_path or key_path stands in the file: local then requires the files
+			 */
 	enum conf_key_type key_type;
 	int64_t lifetime_s; /* pseudo: options.lifetime, default 90 days */
 };
@@ -96,6 +97,7 @@ struct conf {
 	char *state_dir; /* absolute */
 	char *user;      /* NULL = as started */
 	int workers;     /* "auto" resolved: at least 1 */
+	bool workers_auto;
 	bool sandbox;
 	enum log_level log_level;
 	enum log_format log_format;
@@ -114,8 +116,9 @@ struct conf {
 /* Reads, expands and checks `file`. NULL when there is any problem; each is in `p` then, as
  * "FILE:LINE:COLUMN: PATH: what is wrong". Free with conf_free(). */
 struct conf *conf_load(const char *file, struct problems *p);
-/* Reads and expands the `admin` block only, and looks at nothing else, so that a client needs no
- * other secret of the file. */
+/* Reads and expands the `admin` block only (and state_dir, for a relative token_file), and looks at
+ * nothing else, so that a client needs no other secret of the file. A file without the block gives
+ * 0 and `set` false. */
 int conf_load_admin(const char *file, struct conf_admin *admin, struct problems *p);
 void conf_admin_clear(struct conf_admin *admin);
 void conf_free(struct conf *c);

@@ -1,0 +1,329 @@
+#include "conf/schema.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/names.h"
+#include "base/str.h"
+#include "conf/conf.h"
+
+#define DAY_MS       INT64_C(86400000)
+#define MAX_TIME     (3650 * DAY_MS)
+#define MAX_NUMBER   1000000000
+#define LETS_ENCRYPT "https://acme-v02.api.letsencrypt.org/directory"
+
+#define AT(type, field)      .offset = offsetof(struct type, field)
+#define PRESENT(type, field) .present = offsetof(struct type, field) + 1
+#define ROW(name, kind, ...)                                                                       \
+	{                                                                                          \
+		.key = name, .type = OPTION_##kind, __VA_ARGS__                                    \
+	}
+/* An option whose feature comes later. */
+#define LATER(name, kind, ...) ROW(name, kind, .flags = OPTION_LATER, __VA_ARGS__)
+#define MAP(name, struct_, where)                                                                  \
+	const struct option_map schema_##name = {                                                  \
+		.rows = name##_rows,                                                               \
+		.n = sizeof(name##_rows) / sizeof(name##_rows[0]),                                 \
+		.size = sizeof(struct_),                                                           \
+		.place = where,                                                                    \
+	};                                                                                         \
+	_Static_assert(sizeof(name##_rows) / sizeof(name##_rows[0]) <= OPTION_MAX_ROWS, "rows")
+/* A map all of whose rows come later: nothing is filled. */
+#define LATER_MAP(name) MAP(name, char, OPTION_NO_PLACE)
+
+/* --- checks of single values --- */
+
+static bool is_ascii(const char *s)
+{
+	while (*s && !(*s & 0x80))
+		s++;
+	return !*s;
+}
+
+static int check_pattern(char **text, struct error *err)
+{
+	char name[NAME_SIZE], shown[80];
+
+	str_escape(shown, sizeof(shown), *text, strlen(*text));
+	if (!is_ascii(*text))
+		return error_set(err, "\"%s\" is not ASCII: write its A-label (xn--...)", shown);
+	if (!name_normalise_pattern(name, *text, strlen(*text)))
+		return error_set(
+			err, "\"%s\" is neither a host name nor \"*.\" in front of one", shown);
+	free(*text);
+	*text = mem_strdup(name);
+	return 0;
+}
+
+/* A name that a CA could certify: labels of 1 to 63 letters, digits and inner hyphens (RFC 1034,
+ * 3.5). */
+static int check_domain(char **text, struct error *err)
+{
+	const char *label;
+	size_t n;
+
+	if (check_pattern(text, err) < 0)
+		return -1;
+	label = str_starts(*text, "*.") ? *text + 2 : *text;
+	for (; *label; label += n + (label[n] == '.')) {
+		n = strcspn(label, ".");
+		if (n > 63 || label[0] == '-' || label[n - 1] == '-' || memchr(label, '_', n))
+			return error_set(err,
+				"\"%s\" is no DNS name: each label has 1 to 63 letters, digits "
+				"and inner hyphens",
+				*text);
+	}
+	return 0;
+}
+
+static int check_alpn(char **text, struct error *err)
+{
+	if (strlen(*text) <= 255)
+		return 0;
+	return error_set(err, "a protocol's name has at most 255 bytes");
+}
+
+static int check_listen_address(const struct address *a, struct error *err)
+{
+	if (a->kind != ADDRESS_NAME)
+		return 0;
+	return error_set(err,
+		"\"%.200s\" is a name: give the IP address to listen on, like 127.0.0.1:%u",
+		a->text, a->port);
+}
+
+static int check_server_address(const struct address *a, struct error *err)
+{
+	if (a->kind != ADDRESS_ANY)
+		return 0;
+	return error_set(
+		err, "\"%s\" has no host: write 127.0.0.1%s for this machine", a->text, a->text);
+}
+
+/* --- words --- */
+
+static const struct option_word auto_words[] = {{"auto", 0, false}, {0}};
+static const struct option_word log_level_words[] = {{"error", LOG_ERROR, false},
+	{"warn", LOG_WARN, false}, {"info", LOG_INFO, false}, {"debug", LOG_DEBUG, false}, {0}};
+static const struct option_word log_format_words[] = {
+	{"text", LOG_TEXT, false}, {"json", LOG_JSON, false}, {0}};
+static const struct option_word redirect_words[] = {{"https", 0, false}, {0}};
+static const struct option_word version_words[] = {
+	{"1.2", 0x0303, false}, {"1.3", 0x0304, false}, {0}}; /* TLS1_2_VERSION, TLS1_3_VERSION */
+static const struct option_word balance_words[] = {{"round_robin", 0, false},
+	{"least_conn", 1, false}, {"random", 2, false}, {"source", 3, false}, {0}};
+static const struct option_word proxy_words[] = {
+	{"none", 0, false}, {"v1", 1, false}, {"v2", 2, false}, {0}};
+static const struct option_word health_words[] = {
+	{"none", 0, false}, {"tcp", 1, false}, {"tls", 2, false}, {"http", 3, false}, {0}};
+static const struct option_word key_type_words[] = {{"EC256", KEY_EC256, false},
+	{"EC384", KEY_EC384, false}, {"RSA2048", KEY_RSA2048, false},
+	{"RSA3072", KEY_RSA3072, false}, {"RSA4096", KEY_RSA4096, false}, {0}};
+static const struct option_word provider_words[] = {{"local", PROVIDER_LOCAL, false},
+	{"pseudo", PROVIDER_PSEUDO, false}, {"cloudflare", 0, true}, {"route53", 0, true},
+	{"digitalocean", 0, true}, {"godaddy", 0, true}, {"ovh", 0, true}, {"clouddns", 0, true},
+	{"gcloud", 0, true}, {"clouddns_cz", 0, true}, {"azuredns", 0, true}, {"duckdns", 0, true},
+	{"rfc2136", 0, true}, {"httpreq", 0, true}, {"exec", 0, true}, {"acmedns", 0, true}, {0}};
+static const struct option_word notify_words[] = {
+	{"webhook", 0, false}, {"gotify", 0, false}, {"ntfy", 0, false}, {0}};
+static const struct option_word notify_format_words[] = {
+	{"markdown", 0, false}, {"plain", 0, false}, {0}};
+static const struct option_word notify_template_words[] = {{"discord", 0, false}, {0}};
+
+/* --- the top level's maps --- */
+
+/* These fill the struct conf itself. */
+static const struct option log_rows[] = {
+	ROW("level", ENUM, AT(conf, log_level), .fallback = "info", .words = log_level_words),
+	ROW("format", ENUM, AT(conf, log_format), .fallback = "text", .words = log_format_words),
+	ROW("file", LOG_FILE, AT(conf, log_file), .fallback = "-"),
+};
+static MAP(log, struct conf, OPTION_NO_PLACE);
+
+static const struct option connection_log_rows[] = {
+	ROW("file", PATH, .flags = OPTION_REQUIRED),
+	ROW("format", ENUM, .words = log_format_words),
+};
+static LATER_MAP(connection_log);
+
+static const struct option listen_rows[] = {
+	ROW("address", ADDRESS, .flags = OPTION_REQUIRED, AT(conf_listen, address),
+		.check_address = check_listen_address),
+	ROW("name", STRING, AT(conf_listen, name)),
+	LATER("proxy_protocol", BOOL, .fallback = "false"),
+	LATER("trusted", STRINGS),
+	LATER("redirect", ENUM, .words = redirect_words),
+};
+static MAP(listen, struct conf_listen, offsetof(struct conf_listen, place));
+
+static const struct option certificate_rows[] = {
+	ROW("cert", PATH, AT(conf_certificate, cert)),
+	ROW("key", PATH, AT(conf_certificate, key)),
+	ROW("pem", PATH, AT(conf_certificate, pem)),
+	ROW("dir", PATH, AT(conf_certificate, dir)),
+};
+static MAP(certificate, struct conf_certificate, offsetof(struct conf_certificate, place));
+
+static const struct option tls_rows[] = {
+	ROW("min_version", ENUM, AT(conf_tls, min_version), .fallback = "1.2",
+		.words = version_words),
+	ROW("max_version", ENUM, AT(conf_tls, max_version), .fallback = "1.3",
+		.words = version_words),
+	ROW("ciphers", STRING, AT(conf_tls, ciphers),
+		.fallback = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
+			    "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
+			    "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"),
+	ROW("ciphersuites", STRING, AT(conf_tls, ciphersuites),
+		.fallback = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:"
+			    "TLS_CHACHA20_POLY1305_SHA256"),
+	ROW("groups", STRING, AT(conf_tls, groups), .fallback = "X25519:P-256:P-384"),
+	ROW("tickets", INT, AT(conf_tls, tickets), .fallback = "1", .max = 16),
+	ROW("alpn", STRINGS, AT(conf_tls, alpn), .max = 100, .check = check_alpn),
+	ROW("strict_sni", BOOL, AT(conf_tls, strict_sni), .fallback = "false"),
+	ROW("certificates", MAPS, AT(conf_tls, certificates), .max = 1000000,
+		.map = &schema_certificate, .count = offsetof(struct conf_tls, n_certificates)),
+};
+static MAP(tls, struct conf_tls, offsetof(struct conf_tls, place));
+
+static const struct option server_rows[] = {
+	ROW("address", ADDRESS, .flags = OPTION_REQUIRED, AT(conf_server, address),
+		.check_address = check_server_address),
+	LATER("weight", INT, .fallback = "1", .min = 1, .max = 256),
+};
+static MAP(server, struct conf_server, offsetof(struct conf_server, place));
+
+static const struct option health_check_rows[] = {
+	LATER("type", ENUM, .fallback = "none", .words = health_words),
+	LATER("interval", MS, .fallback = "5s", .min = 1, .max = DAY_MS),
+	LATER("timeout", MS, .fallback = "2s", .min = 1, .max = DAY_MS),
+	LATER("rise", INT, .fallback = "2", .min = 1, .max = 1000),
+	LATER("fall", INT, .fallback = "3", .min = 1, .max = 1000),
+	LATER("method", STRING),
+	LATER("path", STRING),
+	LATER("host", STRING),
+	LATER("expect", STRING),
+};
+static LATER_MAP(health_check);
+
+/* These fill the struct conf_route itself. */
+static const struct option timeouts_rows[] = {
+	ROW("connect", MS, AT(conf_route, connect_ms), .fallback = "5s", .min = 1, .max = MAX_TIME),
+	ROW("idle", MS, AT(conf_route, idle_ms), .fallback = "5m", .min = 1, .max = MAX_TIME),
+	ROW("half_closed", MS, AT(conf_route, half_closed_ms), .fallback = "30s", .min = 1,
+		.max = MAX_TIME),
+};
+static MAP(timeouts, struct conf_route, OPTION_NO_PLACE);
+
+static const struct option route_rows[] = {
+	ROW("hosts", STRINGS, .flags = OPTION_REQUIRED, AT(conf_route, hosts), .max = 1000000,
+		.check = check_pattern),
+	ROW("listeners", STRINGS, AT(conf_route, listeners), .max = 1000),
+	ROW("backends", MAPS, .flags = OPTION_REQUIRED | OPTION_SHORT, AT(conf_route, servers),
+		.max = 10000, .map = &schema_server,
+		.count = offsetof(struct conf_route, n_servers)),
+	LATER("balance", ENUM, .fallback = "round_robin", .words = balance_words),
+	LATER("proxy_protocol", ENUM, .fallback = "none", .words = proxy_words),
+	ROW("health_check", MAP, .map = &schema_health_check),
+	ROW("timeouts", MAP, .map = &schema_timeouts),
+	ROW("alpn", STRINGS, AT(conf_route, alpn), PRESENT(conf_route, has_alpn), .max = 100,
+		.check = check_alpn),
+	ROW("min_version", ENUM, AT(conf_route, min_version), .words = version_words),
+};
+static MAP(route, struct conf_route, offsetof(struct conf_route, place));
+
+static const struct option limits_rows[] = {
+	ROW("connections", COUNT, AT(conf_limits, connections), .fallback = "0", .max = MAX_NUMBER),
+	LATER("per_ip", COUNT, .fallback = "0", .max = MAX_NUMBER),
+	ROW("handshake", MS, AT(conf_limits, handshake_ms), .fallback = "10s", .max = MAX_TIME),
+	ROW("drain", MS, AT(conf_limits, drain_ms), .fallback = "30s", .max = MAX_TIME),
+};
+static MAP(limits, struct conf_limits, OPTION_NO_PLACE);
+
+static const struct option admin_rows[] = {
+	ROW("address", ADDRESS, .flags = OPTION_REQUIRED, AT(conf_admin, address),
+		.check_address = check_listen_address),
+	ROW("token", STRING, .flags = OPTION_SECRET, AT(conf_admin, token)),
+};
+MAP(admin, struct conf_admin, offsetof(struct conf_admin, place));
+
+static const struct option notification_rows[] = {
+	ROW("provider", ENUM, .flags = OPTION_REQUIRED, .words = notify_words),
+	ROW("name", STRING),
+	ROW("url", STRING, .flags = OPTION_SECRET),
+	ROW("token", STRING, .flags = OPTION_SECRET),
+	ROW("topic", STRING),
+	ROW("format", ENUM, .words = notify_format_words),
+	ROW("method", STRING),
+	ROW("mime_type", STRING),
+	ROW("payload", STRING),
+	ROW("template", ENUM, .words = notify_template_words),
+};
+static LATER_MAP(notification);
+
+/* --- autocert --- */
+
+static const struct option propagation_rows[] = {
+	LATER("timeout", MS, .fallback = "2m", .min = 1, .max = DAY_MS),
+	LATER("interval", MS, .fallback = "2s", .min = 1, .max = DAY_MS),
+	LATER("servers", STRINGS),
+	LATER("disable", BOOL, .fallback = "false"),
+};
+static LATER_MAP(propagation);
+
+static const struct option autocert_rows[] = {
+	ROW("provider", ENUM, AT(conf_autocert, provider), .fallback = "local",
+		.words = provider_words),
+	ROW("domains", STRINGS, AT(conf_autocert, domains), .max = 10000, .check = check_domain),
+	ROW("cert_path", PATH, AT(conf_autocert, cert_path), PRESENT(conf_autocert, has_paths),
+		.fallback = "certs/cert.crt"),
+	ROW("key_path", PATH, AT(conf_autocert, key_path), PRESENT(conf_autocert, has_paths),
+		.fallback = "certs/priv.key"),
+	ROW("certificate_key_type", ENUM, AT(conf_autocert, key_type), .fallback = "EC256",
+		.words = key_type_words),
+	ROW("options", OWN),
+	ROW("extra", OWN),
+	LATER("email", STRING),
+	LATER("acme_key_path", PATH, .fallback = "certs/acme.key"),
+	LATER("resolvers", STRINGS),
+	LATER("ca_dir_url", STRING, .fallback = LETS_ENCRYPT),
+	LATER("ca_certs", STRINGS),
+	LATER("eab_kid", STRING),
+	ROW("eab_hmac", STRING, .flags = OPTION_LATER | OPTION_SECRET),
+	LATER("profile", STRING),
+	LATER("preferred_chain", STRING),
+	ROW("propagation", MAP, .map = &schema_propagation),
+};
+MAP(autocert, struct conf_autocert, offsetof(struct conf_autocert, place));
+
+const struct option_map schema_local_options = {.place = OPTION_NO_PLACE};
+
+static const struct option pseudo_options_rows[] = {
+	ROW("lifetime", SECONDS, AT(conf_autocert, lifetime_s), .fallback = "90d", .min = 1000,
+		.max = MAX_TIME),
+};
+MAP(pseudo_options, struct conf_autocert, OPTION_NO_PLACE);
+
+/* --- the file --- */
+
+static const struct option root_rows[] = {
+	ROW("state_dir", STRING, AT(conf, state_dir), .fallback = "/var/lib/lintel"),
+	ROW("user", STRING, AT(conf, user)),
+	ROW("workers", INT, AT(conf, workers), .fallback = "auto", .min = 1, .max = 1024,
+		.words = auto_words),
+	ROW("sandbox", BOOL, AT(conf, sandbox), .fallback = "true"),
+	ROW("log", MAP, .map = &schema_log),
+	LATER("connection_log", MAP, .map = &schema_connection_log),
+	ROW("listen", MAPS, .flags = OPTION_REQUIRED, AT(conf, listens), .max = 1000,
+		.map = &schema_listen, .count = offsetof(struct conf, n_listens)),
+	ROW("tls", MAP, AT(conf, tls), .map = &schema_tls),
+	ROW("routes", MAPS, .flags = OPTION_REQUIRED, AT(conf, routes), .max = 100000,
+		.map = &schema_route, .count = offsetof(struct conf, n_routes)),
+	ROW("limits", MAP, AT(conf, limits), .map = &schema_limits),
+	ROW("admin", MAP, .flags = OPTION_ABSENT, AT(conf, admin), PRESENT(conf, admin.set),
+		.map = &schema_admin),
+	LATER("notifications", MAPS, .map = &schema_notification),
+	ROW("autocert", OWN),
+};
+MAP(root, struct conf, OPTION_NO_PLACE);
