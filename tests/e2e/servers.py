@@ -1,0 +1,143 @@
+"""Backends: small servers in threads, and nginx."""
+import os
+import pathlib
+import socket
+import subprocess
+import threading
+
+import proxy
+
+
+def echo(conn):
+    """Sends back what comes; ends its stream when the client has ended its own."""
+    while data := conn.recv(65536):
+        conn.sendall(data)
+
+
+def says(text):
+    """Speaks first, and closes: for tests of who gets a connection."""
+    text = text.encode() if isinstance(text, str) else text
+
+    def handler(conn):
+        conn.sendall(text)
+        conn.shutdown(socket.SHUT_WR)
+        while conn.recv(65536):
+            pass
+
+    return handler
+
+
+def silent(conn):
+    """Reads and says nothing until the client ends."""
+    while conn.recv(65536):
+        pass
+
+
+class Server:
+    """Runs handler(conn) in a thread for each connection; the connection is closed after it.
+
+    `address` is where to listen: host, "unix:/path", or default the tests' own loopback address;
+    afterwards what a lintel configuration calls it."""
+
+    def __init__(self, handler, address=proxy.HOST, port=0, backlog=512):
+        self.handler = handler
+        self.errors = []
+        self.connections = 0
+        self.lock = threading.Lock()
+        self.open = set()
+        if address.startswith("unix:"):
+            self.listener = socket.socket(socket.AF_UNIX)
+            self.listener.bind(address[5:])
+            self.address = address
+        else:
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            self.listener = socket.socket(family)
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.listener.bind((address, port))
+            self.port = self.listener.getsockname()[1]
+            self.address = (
+                f"[{address}]:{self.port}" if ":" in address else f"{address}:{self.port}"
+            )
+        self.listener.listen(backlog)
+        self.thread = threading.Thread(target=self.accept, daemon=True)
+        self.thread.start()
+
+    def accept(self):
+        while True:
+            try:
+                conn, _ = self.listener.accept()
+            except OSError:
+                return
+            with self.lock:
+                self.connections += 1
+                self.open.add(conn)
+            threading.Thread(target=self.handle, args=(conn,), daemon=True).start()
+
+    def handle(self, conn):
+        try:
+            with conn:
+                self.handler(conn)
+        except OSError:
+            pass  # the other end left: the test sees it at its own end
+        except Exception as e:
+            self.errors.append(e)
+        finally:
+            with self.lock:
+                self.open.discard(conn)
+
+    def close(self):
+        try:
+            self.listener.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.listener.close()
+        self.thread.join()
+        with self.lock:
+            for conn in self.open:
+                try:
+                    conn.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+
+
+class Nginx:
+    def __init__(self, folder, files=None):
+        self.dir = pathlib.Path(folder)
+        (self.dir / "www").mkdir(parents=True)
+        for name, data in {"index.html": b"hello\n", **(files or {})}.items():
+            (self.dir / "www" / name).write_bytes(data)
+        self.address = proxy.free_address()
+        user = "user root;" if os.geteuid() == 0 else ""
+        (self.dir / "nginx.conf").write_text(
+            f"""{user} daemon off; worker_processes 1; pid {self.dir}/pid; error_log stderr;
+events {{ worker_connections 16384; }}
+http {{
+    access_log off; keepalive_requests 1000000; client_max_body_size 0;
+    client_body_temp_path {self.dir}/body; proxy_temp_path {self.dir}/proxy;
+    fastcgi_temp_path {self.dir}/fastcgi; uwsgi_temp_path {self.dir}/uwsgi;
+    scgi_temp_path {self.dir}/scgi;
+    server {{ listen {self.address} backlog=4096; root {self.dir}/www; }}
+}}
+"""
+        )
+        with open(self.dir / "stderr", "wb") as log:
+            self.process = subprocess.Popen(
+                ["/usr/sbin/nginx", "-p", str(self.dir), "-c", "nginx.conf", "-e", "stderr"],
+                stdin=subprocess.DEVNULL,
+                stderr=log,
+                preexec_fn=proxy.die_with_parent,
+            )
+        host, _, port = self.address.rpartition(":")
+        proxy.wait_until("nginx", lambda: self.accepts(host, int(port)))
+
+    def accepts(self, host, port):
+        assert self.process.poll() is None, (self.dir / "stderr").read_text()
+        try:
+            socket.create_connection((host, port)).close()
+            return True
+        except OSError:
+            return False
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait(20)

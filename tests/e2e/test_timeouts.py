@@ -1,0 +1,172 @@
+"""limits.handshake and a route's timeouts: what exceeds them ends, what does not goes on. That a
+connection ends is the test; how long exactly it took is not judged."""
+import socket
+import threading
+import time
+
+import pytest
+
+import client
+import proxy
+from servers import echo
+
+pytestmark = pytest.mark.short
+
+
+@pytest.fixture
+def front(run, ca):
+    def start(backend, timeouts=None, limits=None):
+        config = proxy.basic([backend], [ca.issue("www.a.example")])
+        config["routes"][0]["timeouts"] = timeouts or {}
+        config["limits"].update(limits or {})
+        return run(config)
+
+    return start
+
+
+class DeafServer:
+    """Listens, but its queue is full and nobody accepts: a connect stays without an answer."""
+
+    def __init__(self):
+        self.listener = socket.socket()
+        self.listener.bind((proxy.HOST, 0))
+        self.listener.listen(0)
+        self.address = f"{proxy.HOST}:{self.listener.getsockname()[1]}"
+        self.waiting = []
+        answered = True
+        while answered:
+            s = socket.socket()
+            s.settimeout(0.3)
+            self.waiting.append(s)
+            try:
+                s.connect(self.listener.getsockname())
+            except TimeoutError:
+                answered = False
+
+    def close(self):
+        for s in [self.listener, *self.waiting]:
+            s.close()
+
+
+def until_closed(sock):
+    """Reads until the other end closes or resets; everything that came."""
+    got = b""
+    try:
+        while data := sock.recv(4096):
+            got += data
+    except ConnectionResetError:
+        pass
+    return got
+
+
+def test_handshake_silent(front, serve):
+    """A client that sends nothing is gone after limits.handshake."""
+    backend = serve(echo)
+    daemon = front(backend.address, limits={"handshake": "300ms"})
+    with client.connect(daemon.address) as s:
+        until_closed(s)
+    assert backend.connections == 0
+    assert daemon.metric("lintel_handshake_failures_total", reason="timeout") == 1
+
+
+def test_handshake_slow(front, serve):
+    """Bytes that trickle in do not move the limit."""
+    daemon = front(serve(echo).address, limits={"handshake": "500ms"})
+    hello = client.client_hello((0, client.server_name(b"www.a.example")))
+    with client.connect(daemon.address) as s:
+        s.settimeout(0.05)
+        ended = None
+        for i in range(len(hello) - 1):
+            try:
+                s.sendall(hello[i : i + 1])
+                ended = s.recv(100)
+                break
+            except TimeoutError:
+                continue
+            except (ConnectionResetError, BrokenPipeError):
+                ended = b""
+                break
+        assert ended == b""
+    assert daemon.metric("lintel_handshake_failures_total", reason="timeout") == 1
+
+
+def test_handshake_limit_ends_with_the_handshake(front, serve):
+    """A connection lives on after limits.handshake when its handshake was done in time."""
+    daemon = front(serve(echo).address, limits={"handshake": "300ms"})
+    with client.Client(daemon.address) as c, client.connect(daemon.address) as probe:
+        until_closed(probe)  # so the limit has passed
+        c.send(b"x")
+        assert c.recv() == b"x"
+
+
+def test_idle(front, serve):
+    """A connection on which nothing moves ends; one on which something does lives."""
+    daemon = front(serve(echo).address, timeouts={"idle": "1s"})
+    with client.Client(daemon.address) as idle, client.Client(daemon.address) as busy:
+        ended = []
+
+        def watch():
+            until_closed(idle.sock)
+            ended.append(True)
+
+        thread = threading.Thread(target=watch)
+        thread.start()
+        while not ended:
+            busy.send(b"x")
+            assert busy.recv() == b"x"
+            time.sleep(0.05)
+        thread.join()
+        busy.send(b"y")
+        assert busy.recv() == b"y"
+    assert daemon.metric("lintel_timeouts_total", kind="idle") == 1
+
+
+def test_half_closed(front, serve):
+    """After one direction has ended the other one has timeouts.half_closed."""
+    release = threading.Event()
+
+    def handler(conn):
+        while conn.recv(100):
+            pass
+        release.wait(60)  # says nothing and does not end
+
+    daemon = front(serve(handler).address, timeouts={"half_closed": "500ms"})
+    with client.Client(daemon.address) as c:
+        c.end()
+        until_closed(c.sock)
+    assert daemon.metric("lintel_timeouts_total", kind="half_closed") == 1
+    release.set()
+
+
+def test_half_closed_while_data_flows(front, serve):
+    """The half-closed limit is one of silence: an answer that keeps coming is not cut."""
+
+    def handler(conn):
+        while conn.recv(100):
+            pass
+        for _ in range(20):
+            conn.sendall(b"tick")
+            time.sleep(0.1)  # in all longer than the limit, each less
+
+    daemon = front(serve(handler).address, timeouts={"half_closed": "1s"})
+    with client.Client(daemon.address) as c:
+        c.end()
+        assert c.read_all() == b"tick" * 20
+
+
+def test_connect(run, ca, serve):
+    """A server that does not answer the connect is given up after timeouts.connect; the next one
+    is tried."""
+    deaf = DeafServer()
+    up = serve(echo)
+    config = proxy.basic([deaf.address, up.address], [ca.issue("www.a.example")], workers=1)
+    config["routes"][0]["timeouts"] = {"connect": "300ms"}
+    daemon = run(config)
+    try:
+        for _ in range(2):
+            with client.Client(daemon.address) as c:
+                c.send(b"x")
+                assert c.recv() == b"x"
+    finally:
+        deaf.close()
+    assert daemon.metric("lintel_backend_connect_failures_total") >= 1
