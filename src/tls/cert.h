@@ -19,14 +19,14 @@
 /* Which of a name's certificates a signature algorithm can use. */
 enum cert_kind { CERT_ECDSA, CERT_RSA, CERT_EDDSA, CERT_KINDS };
 
-struct cert_chain; /* intermediates' DER, one for each distinct chain, shared by the certs that have it */
+struct cert_chain; /* intermediates' DER, shared by the certs that have the same */
 
 struct cert {
 	atomic_uint refs;
 	enum cert_kind kind;
 	int64_t not_before, not_after; /* Unix seconds */
 	char *file;                    /* where the leaf was read from, for messages */
-	const char *const *names;      /* normalised DNS names of the leaf, else its CN; patterns too */
+	const char *const *names;      /* normalised patterns: the leaf's DNS names, else its CN */
 	size_t n_names;
 	const uint8_t *leaf; /* DER */
 	size_t leaf_len;
@@ -61,7 +61,7 @@ struct cert_cache;
 struct cert_cache *cert_cache_new(size_t max);
 void cert_cache_free(struct cert_cache *cache);
 /* Borrowed until the next call. NULL with a sentence when it does not parse. */
-const struct cert_parsed *cert_cache_get(struct cert_cache *cache, struct cert *c,
-	struct error *err);
+const struct cert_parsed *cert_cache_get(
+	struct cert_cache *cache, struct cert *c, struct error *err);
 
 #endif

@@ -13,7 +13,8 @@ struct certs;
 
 /* Where certificates come from, in order of precedence. */
 struct certs_source {
-	const char *place; /* goes in front of its problems: "FILE:LINE:COLUMN: tls.certificates[0]" */
+	/* Goes in front of its problems: "FILE:LINE:COLUMN: tls.certificates[0]". */
+	const char *place;
 	const char *cert, *key; /* a pair; key NULL = both in `cert` */
 	const char *dir;        /* instead: every *.pem of a folder, by name */
 };

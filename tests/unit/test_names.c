@@ -12,7 +12,7 @@
 #include "base/names.h"
 
 #define LABEL_50 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-#define NAME_253 LABEL_50 "." LABEL_50 "." LABEL_50 "." LABEL_50 "." LABEL_50 /* 254: less one */
+#define NAME_254 LABEL_50 "." LABEL_50 "." LABEL_50 "." LABEL_50 "." LABEL_50
 
 static void assert_name(const char *in, size_t len, const char *want)
 {
@@ -64,14 +64,14 @@ static void refuses_names(void **state)
 
 static void limits_names_to_253_bytes(void **state)
 {
-	const char *long_name = NAME_253;
+	const char *long_name = NAME_254, *long_dotted = NAME_254 ".";
 
 	assert_int_equal(strlen(long_name), 254);
 	assert_name(long_name, 254, NULL);
 	assert_name(long_name + 1, 253, long_name + 1);
-	assert_name(NAME_253 "." + 1, 254, long_name + 1); /* the dot at the end does not count */
+	assert_name(long_dotted + 1, 254, long_name + 1); /* the dot at the end does not count */
 	/* "*." counts: 251 bytes behind it are the most. */
-	assert_pattern("*." NAME_253, NULL);
+	assert_pattern("*." NAME_254, NULL);
 	char most[NAME_SIZE] = "*.", over[NAME_SIZE + 1] = "*.";
 	strcpy(most + 2, long_name + 3);
 	strcpy(over + 2, long_name + 2);
