@@ -105,7 +105,7 @@ class Lintel:
     command; `preexec` is called in the child; `check` False: it may end as it likes."""
 
     def __init__(
-        self, folder, config, ready="readyz", wrap=(), preexec=None, check=True, env=None, args=()
+        self, folder, config, ready="readyz", wrap=(), preexec=None, check=True, env=None, verb=("run",)
     ):
         self.dir = pathlib.Path(folder)
         self.dir.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ class Lintel:
         self.log_path = self.dir / "stderr"
         self.ready, self.wrap, self.preexec, self.check = ready, list(wrap), preexec, check
         self.env = {**os.environ, **(env or {})}
-        self.args = list(args)
+        self.verb = list(verb)
         self.process = None
         self.config = None
         self.write(config)
@@ -157,7 +157,7 @@ class Lintel:
 
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [*self.wrap, LINTEL, "run", "-c", str(self.file), *self.args],
+                [*self.wrap, LINTEL, *self.verb, "-c", str(self.file)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -1,0 +1,270 @@
+"""The command line: commands, exit statuses, and what goes to standard output and error."""
+import json
+import os
+
+import pytest
+
+import client
+import proxy
+from servers import echo, says
+
+pytestmark = pytest.mark.short
+
+
+@pytest.fixture
+def write(tmp_path):
+    """write(config) makes a configuration file; a dict or a text."""
+
+    def make(config, name="lintel.yaml"):
+        path = tmp_path / name
+        path.write_text(config if isinstance(config, str) else json.dumps(config, indent=1))
+        return path
+
+    return make
+
+
+@pytest.fixture
+def good(tmp_path, ca):
+    config = proxy.basic([proxy.free_address()], [ca.issue("a.example")])
+    return {"state_dir": str(tmp_path / "state"), **config}
+
+
+def test_version_and_help():
+    for args in (["version"], ["--version"]):
+        done = proxy.command(*args)
+        assert done.returncode == 0 and done.stdout.startswith("lintel "), args
+        assert done.stderr == ""
+    for args in (["help"], ["--help"]):
+        done = proxy.command(*args)
+        assert done.returncode == 0 and done.stderr == ""
+        for word in ("run", "check", "status", "reload", "version", "help"):
+            assert word in done.stdout
+    for word in ("run", "check", "status", "reload", "version", "help"):
+        done = proxy.command("help", word)
+        assert done.returncode == 0 and word in done.stdout
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        [],
+        ["unknown"],
+        ["chek"],
+        ["check", "--unknown"],
+        ["check", "-c"],
+        ["check", "too", "many"],
+        ["run", "-x"],
+        ["help", "unknown"],
+        ["--unknown"],
+    ],
+    ids=" ".join,
+)
+def test_usage_errors(args):
+    done = proxy.command(*args)
+    assert done.returncode == 2
+    assert done.stdout == "" and done.stderr
+
+
+def test_check_good(write, good):
+    """Starts nothing, leaves nothing, says that it is good."""
+    path = write(good)
+    before = sorted(os.listdir(path.parent))
+    done = proxy.command("check", "-c", path)
+    assert done.returncode == 0, done.stderr
+    assert sorted(os.listdir(path.parent)) == before
+    assert proxy.command("-c", path, "check").returncode == 0  # -c stands anywhere
+
+
+def test_check_by_environment(write, good, tmp_path):
+    path = write(good)
+    assert proxy.command("check", env={**os.environ, "LINTEL_CONFIG": str(path)}).returncode == 0
+    done = proxy.command("check", env={**os.environ, "LINTEL_CONFIG": str(tmp_path / "gone")})
+    assert done.returncode == 1 and str(tmp_path / "gone") in done.stderr
+
+
+def test_check_tells_everything(write, ca, tmp_path):
+    """All errors at once, each with file, line, column and path; secrets as ********."""
+    a, b = ca.issue("a.example"), ca.issue("b.example")
+    path = write(
+        f"""state_dir: state
+workers: many
+listen:
+  - address: nonsense
+  - address: "127.0.0.1:8443"
+    adress: "127.0.0.1:1"
+tls:
+  min_version: 1.1
+  certificates:
+    - {{ cert: {a.cert}, key: {b.key} }}
+    - {{ pem: /nonexistent.pem }}
+routes:
+  - hosts: [a.example]
+    backends: [127.0.0.1:1]
+    timeouts: {{ idle: 5 }}
+  - hosts: [a.example]
+    backends: [127.0.0.1:1]
+limits: {{ per_ip: 5 }}
+admin: {{ address: "10.0.0.1:99999", token: hunter2hunter2 }}
+"""
+    )
+    done = proxy.command("check", "-c", path)
+    assert done.returncode == 1
+    for text in (
+        f"{path}:2:10: workers",
+        f"{path}:4:14: listen[0].address",
+        "adress",
+        'did you mean "address"',
+        f"{path}:8:16: tls.min_version",
+        "timeouts.idle",
+        "limits.per_ip",
+        "not supported yet",
+        "admin.address",
+    ):
+        assert text in done.stderr
+    assert "hunter2" not in done.stderr + done.stdout
+
+
+def test_check_reads_what_a_start_would(write, good, ca):
+    """The files, too: each that is missing or wrong is told."""
+    a, b = ca.issue("a.example"), ca.issue("b.example")
+    good["tls"]["certificates"] = [
+        {"cert": str(a.cert), "key": str(b.key)},
+        {"pem": "/nonexistent.pem"},
+        {"dir": "/nonexistent"},
+    ]
+    path = write(good)
+    done = proxy.command("check", "-c", path)
+    assert done.returncode == 1
+    assert str(b.key) in done.stderr
+    assert "/nonexistent.pem" in done.stderr
+    assert "certificates[2]" in done.stderr
+
+
+LATER = {  # each alone in a good configuration is refused with `not supported yet`
+    "balance": {"routes": [{"hosts": ["default"], "backends": ["127.0.0.1:1"], "balance": "source"}]},
+    "weight": {
+        "routes": [
+            {"hosts": ["default"], "backends": [{"address": "127.0.0.1:1", "weight": 3}]}
+        ]
+    },
+    "health_check": {
+        "routes": [
+            {"hosts": ["default"], "backends": ["127.0.0.1:1"], "health_check": {"type": "tcp"}}
+        ]
+    },
+    "proxy_protocol": {
+        "routes": [{"hosts": ["default"], "backends": ["127.0.0.1:1"], "proxy_protocol": "v2"}]
+    },
+    "listen proxy_protocol": {
+        "listen": [
+            {"address": "127.0.0.1:1443", "proxy_protocol": True, "trusted": ["127.0.0.0/8"]}
+        ]
+    },
+    "redirect": {
+        "listen": [
+            {"address": "127.0.0.1:1443"},
+            {"address": "127.0.0.1:1080", "redirect": "https"},
+        ]
+    },
+    "per_ip": {"limits": {"per_ip": 3}},
+    "connection_log": {"connection_log": {"file": "/tmp/x", "format": "json"}},
+    "notifications": {"notifications": [{"provider": "ntfy", "url": "http://127.0.0.1/"}]},
+    "cloudflare": {
+        "autocert": {"provider": "cloudflare", "email": "a@b.example", "domains": ["a.example"]}
+    },
+}
+
+
+@pytest.mark.parametrize("what", LATER)
+def test_not_supported_yet(write, good, what):
+    done = proxy.command("check", "-c", write({**good, **LATER[what]}))
+    assert done.returncode == 1
+    assert "not supported yet" in done.stderr
+
+
+def test_defaults_of_what_comes_later_are_accepted(write, good):
+    good["routes"] = [
+        {
+            "hosts": ["default"],
+            "backends": [{"address": "127.0.0.1:1", "weight": 1}],
+            "balance": "round_robin",
+            "proxy_protocol": "none",
+            "health_check": {"type": "none", "interval": "5s", "rise": 2, "fall": 3},
+        }
+    ]
+    good["listen"][0]["proxy_protocol"] = False
+    good["limits"]["per_ip"] = 0
+    good["notifications"] = []
+    done = proxy.command("check", "-c", write(good))
+    assert done.returncode == 0, done.stderr
+
+
+def test_run_refuses_what_check_refuses(write, good):
+    path = write({**good, "workers": 0})
+    for args in (["run", "-c", path], ["-c", path]):
+        done = proxy.command(*args)
+        assert done.returncode == 1 and "workers" in done.stderr
+
+
+def test_missing_file(tmp_path):
+    for command in ("run", "check", "status", "reload"):
+        done = proxy.command(command, "-c", tmp_path / "gone.yaml")
+        assert done.returncode == 1 and "gone.yaml" in done.stderr, command
+
+
+def test_status(run, serve, ca):
+    daemon = run(proxy.basic([serve(echo).address], [ca.issue("a.example")]))
+    done = proxy.command("status", "-c", daemon.file)
+    assert done.returncode == 0, done.stderr
+    assert daemon.address in done.stdout
+    assert daemon.config["routes"][0]["backends"][0] in done.stdout
+    done = proxy.command("status", "--json", "-c", daemon.file)
+    assert json.loads(done.stdout)["pid"] == daemon.pid
+
+
+def test_no_daemon(write, good):
+    """The commands that talk to the daemon say that it does not answer, and where they asked."""
+    address = proxy.free_address()
+    path = write({**good, "admin": {"address": address}})
+    for command in ("status", "reload"):
+        done = proxy.command(command, "-c", path)
+        assert done.returncode == 1 and address in done.stderr, command
+    path = write(good)
+    for command in ("status", "reload"):
+        done = proxy.command(command, "-c", path)
+        assert done.returncode == 1 and "admin" in done.stderr, command
+
+
+def test_client_commands_read_the_admin_block_only(run, serve, ca):
+    """They need no other secret of the file."""
+    daemon = run(proxy.basic([serve(echo).address], [ca.issue("a.example")]))
+    other = daemon.dir / "other.yaml"
+    other.write_text(
+        f"admin: {{ address: '{daemon.admin}' }}\n"
+        "autocert: { provider: pseudo, options: { secret: '${NOT_SET_ANYWHERE}' } }\n"
+    )
+    done = proxy.command("status", "-c", other)
+    assert done.returncode == 0, done.stderr
+
+
+def test_plain_c_runs(run, serve, ca):
+    """`lintel -c FILE` is `lintel run -c FILE`."""
+    config = proxy.basic([serve(says("x")).address], [ca.issue("a.example")])
+    daemon = run(config, verb=())
+    with client.Client(daemon.address) as c:
+        assert c.read_all() == b"x"
+
+
+def test_variables(write, good):
+    """${} expands in scalars, once; an unset name is an error, with its place."""
+    env = {**os.environ, "PORT": "8443", "TRICK": "${PORT}"}
+    good["listen"] = [{"address": "127.0.0.1:${PORT}"}]
+    assert proxy.command("check", "-c", write(good), env=env).returncode == 0
+    good["listen"] = [{"address": "127.0.0.1:${TRICK}"}]
+    done = proxy.command("check", "-c", write(good), env=env)
+    assert done.returncode == 1 and "listen[0].address" in done.stderr
+    good["listen"] = [{"address": "127.0.0.1:${NOT_SET_ANYWHERE:-8443}"}]
+    assert proxy.command("check", "-c", write(good), env=env).returncode == 0
+    good["listen"] = [{"address": "127.0.0.1:${NOT_SET_ANYWHERE}"}]
+    done = proxy.command("check", "-c", write(good), env=env)
+    assert done.returncode == 1 and "NOT_SET_ANYWHERE" in done.stderr

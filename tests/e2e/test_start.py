@@ -1,0 +1,259 @@
+"""Starting: the lock, taken addresses, the user, relative paths, systemd."""
+import os
+import pathlib
+import pwd
+import socket
+import stat
+import subprocess
+
+import pytest
+
+import client
+import proxy
+from servers import echo, says
+
+pytestmark = pytest.mark.short
+IS_ROOT = os.geteuid() == 0
+
+
+@pytest.fixture
+def config(serve, ca):
+    return proxy.basic([serve(says("x")).address], [ca.issue("a.example")])
+
+
+def start_fails(daemon):
+    """Starts it; it must end with 1 soon. What it said."""
+    daemon.check, daemon.ready = False, None
+    daemon.start()
+    assert daemon.wait(20) == 1
+    assert not proxy.SANITIZER.search(daemon.log)
+    return daemon.log
+
+
+def test_second_on_the_same_state_dir(run, config, tmp_path):
+    first = run(config)
+    other = {**config, "listen": [{"address": proxy.free_address()}]}
+    other["state_dir"] = first.config["state_dir"]
+    said = start_fails(proxy.Lintel(tmp_path / "second", other))
+    assert first.config["state_dir"] in said
+    with client.Client(first.address) as c:
+        assert c.read_all() == b"x"
+    first.stop()
+    again = run(other)  # the lock went with its holder
+    with client.Client(again.address) as c:
+        assert c.read_all() == b"x"
+
+
+def test_second_on_the_same_address(run, config, tmp_path):
+    """SO_REUSEPORT would let it in."""
+    first = run(config)
+    said = start_fails(proxy.Lintel(tmp_path / "second", config))
+    assert first.address in said
+    for _ in range(10):
+        with client.Client(first.address) as c:
+            assert c.read_all() == b"x"
+
+
+@pytest.mark.parametrize("where", ["listen", "admin"])
+def test_taken_address(config, tmp_path, where):
+    with socket.socket() as taken:
+        taken.bind((proxy.HOST, 0))
+        taken.listen()
+        address = f"{proxy.HOST}:{taken.getsockname()[1]}"
+        config[where] = [{"address": address}] if where == "listen" else {"address": address}
+        said = start_fails(proxy.Lintel(tmp_path / "it", config))
+        assert address in said
+
+
+def test_address_of_another_machine(config, tmp_path):
+    config["listen"] = [{"address": "203.0.113.7:443"}]
+    assert "203.0.113.7:443" in start_fails(proxy.Lintel(tmp_path / "it", config))
+
+
+def test_state_dir_is_made(run, config, tmp_path):
+    daemon = run({**config, "state_dir": str(tmp_path / "a" / "b" / "state")})
+    assert (tmp_path / "a" / "b" / "state" / "lock").exists()
+    assert daemon.get("/healthz").status == 200
+
+
+def test_relative_paths(run, serve, ca, tmp_path):
+    """state_dir resolves against the file's folder, every other path against state_dir."""
+    folder = tmp_path / "lintel0"
+    (folder / "st" / "keys").mkdir(parents=True)
+    certificate = ca.issue("a.example")
+    (folder / "st" / "keys" / "both.pem").write_bytes(certificate.pem.read_bytes())
+    os.chmod(folder / "st" / "keys" / "both.pem", 0o600)
+    config = proxy.basic([serve(says("x")).address], state_dir="st")
+    config["tls"] = {"certificates": [{"pem": "keys/both.pem"}]}
+    config["log"] = {"file": "it.log"}
+    daemon = run(config)
+    with client.Client(daemon.address) as c:
+        assert c.der == certificate.der
+    assert (folder / "st" / "it.log").stat().st_size > 0
+
+
+def test_pseudo(run, serve, tmp_path):
+    """The throw-away CA: certificates that verify against its root, kept over a restart."""
+    config = proxy.basic([serve(says("x")).address])
+    config["autocert"] = {
+        "provider": "pseudo",
+        "domains": ["app.example", "*.app.example"],
+        "extra": [
+            {
+                "domains": ["other.example"],
+                "cert_path": "certs/2.crt",
+                "key_path": "certs/2.key",
+                "certificate_key_type": "RSA2048",
+            }
+        ],
+    }
+    del config["tls"]
+    daemon = run(config)
+    state = pathlib.Path(daemon.config["state_dir"])
+    ctx = client.context(ca=state / "pseudo" / "ca.crt")
+    seen = {}
+    for name in ("app.example", "x.app.example", "other.example"):
+        with client.Client(daemon.address, name, ctx) as c:
+            assert c.read_all() == b"x"
+            seen[name] = c.der
+    assert seen["app.example"] == seen["x.app.example"] != seen["other.example"]
+    for key in ("certs/priv.key", "certs/2.key", "pseudo/ca.key"):
+        assert stat.S_IMODE((state / key).stat().st_mode) == 0o600, key
+    assert daemon.stop() == 0
+    daemon.start()
+    with client.Client(daemon.address, "app.example", ctx) as c:
+        assert c.der == seen["app.example"]
+
+
+def nobody_can_reach(path):
+    """Lets everyone pass through the folders above a path, as pytest's are 0700."""
+    for folder in pathlib.Path(path).parents:
+        if folder.stat().st_uid == os.getuid() and folder != pathlib.Path("/"):
+            os.chmod(folder, folder.stat().st_mode | 0o011)
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only root can become another user")
+def test_user(run, serve, ca, tmp_path):
+    """Serves a port below 1024 as another user, with CAP_NET_BIND_SERVICE alone; a reload may bind
+    another such port, and names the key that this user may not read."""
+    nobody_can_reach(tmp_path / "x")
+    certificate = ca.issue("a.example")
+    keys = tmp_path / "keys"
+    keys.mkdir(mode=0o755)
+    for name in ("one.pem", "two.pem"):
+        (keys / name).write_bytes(certificate.pem.read_bytes())
+        os.chmod(keys / name, 0o640)
+        os.chown(keys / name, 0, pwd.getpwnam("nobody").pw_gid)
+    config = proxy.basic([serve(says("x")).address], user="nobody")
+    config["listen"] = [{"address": f"{proxy.HOST}:443"}]
+    config["tls"] = {"certificates": [{"pem": str(keys / "one.pem")}]}
+    daemon = run(config)
+    status = pathlib.Path(f"/proc/{daemon.pid}/status").read_text()
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    nobody = pwd.getpwnam("nobody")
+    assert fields["Uid"].split() == [str(nobody.pw_uid)] * 4
+    assert fields["Gid"].split() == [str(nobody.pw_gid)] * 4
+    assert int(fields["CapPrm"], 16) == int(fields["CapEff"], 16) == 1 << 10
+    assert int(fields["CapInh"], 16) == int(fields["CapAmb"], 16) == 0
+    for task in pathlib.Path(f"/proc/{daemon.pid}/task").iterdir():
+        assert f"Uid:\t{nobody.pw_uid}\t" in (task / "status").read_text()
+    daemon.change(listen=[{"address": f"{proxy.HOST}:443"}, {"address": f"{proxy.HOST}:444"}])
+    daemon.reload()
+    for port in (443, 444):
+        with client.Client(f"{proxy.HOST}:{port}") as c:
+            assert c.read_all() == b"x"
+    os.chown(keys / "two.pem", 0, 0)
+    daemon.change(tls={"certificates": [{"pem": str(keys / "two.pem")}]})
+    answer = daemon.post("/api/v1/reload")
+    assert answer.status == 422
+    assert "two.pem" in answer.text and "nobody" in answer.text
+    done = proxy.command("check", "-c", daemon.file)
+    assert done.returncode == 1 and "two.pem" in done.stderr
+    with client.Client(daemon.address) as c:
+        assert c.read_all() == b"x"
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only root can become another user")
+def test_unknown_user(config, tmp_path):
+    said = start_fails(proxy.Lintel(tmp_path / "it", {**config, "user": "no-such-user"}))
+    assert "no-such-user" in said
+
+
+def test_sandbox(run, config):
+    """No new privileges, whoever it is."""
+    daemon = run(config)
+    assert "NoNewPrivs:\t1" in pathlib.Path(f"/proc/{daemon.pid}/status").read_text()
+    with client.Client(daemon.address) as c:
+        assert c.read_all() == b"x"
+
+
+def test_without_sandbox(run, config):
+    daemon = run({**config, "sandbox": False})
+    assert "NoNewPrivs:\t0" in pathlib.Path(f"/proc/{daemon.pid}/status").read_text()
+    with client.Client(daemon.address) as c:
+        assert c.read_all() == b"x"
+
+
+def test_workers(run, config):
+    for count in (1, 3):
+        daemon = run({**config, "listen": [{"address": proxy.free_address()}], "workers": count})
+        assert daemon.metric("lintel_workers") == count
+
+
+def test_raises_its_descriptor_limit(run, config):
+    """The soft limit goes up to the hard one."""
+    import resource
+
+    def lower():
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+
+    daemon = run(config, preexec=lower)
+    soft, hard = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
+    assert soft == hard > 256
+
+
+def test_tells_systemd(run, config, tmp_path):
+    """READY=1 when it serves, RELOADING=1 or a status, STOPPING=1 at the end."""
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.bind(path)
+        s.settimeout(20)
+        daemon = run(config, env={"NOTIFY_SOCKET": path})
+        said = s.recv(4096).decode()
+        while "READY=1" not in said:
+            said = s.recv(4096).decode()
+        daemon.stop()
+        while "STOPPING=1" not in said:
+            said = s.recv(4096).decode()
+
+
+def test_name_that_does_not_resolve_delays_nothing(run, serve, ca):
+    """The other routes are served at once."""
+    config = proxy.basic([], [ca.issue("a.example")])
+    config["routes"] = [
+        {"hosts": ["a.example"], "backends": [serve(says("here")).address]},
+        {"hosts": ["b.example"], "backends": ["nowhere.invalid:80"]},
+    ]
+    daemon = run(config, ready="healthz")
+    with client.Client(daemon.address, "a.example") as c:
+        assert c.read_all() == b"here"
+
+
+def can_unshare():
+    return subprocess.run(["unshare", "-Urm", "true"], capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(not can_unshare(), reason="this system allows no user namespaces")
+def test_names_are_resolved(run, serve, ca, tmp_path):
+    """A backend's name comes from the system's resolver; here from an /etc/hosts of our own."""
+    hosts = tmp_path / "hosts"
+    hosts.write_text(f"127.0.0.1 localhost\n{proxy.HOST} app.test\n")
+    backend = serve(echo)
+    config = proxy.basic([f"app.test:{backend.port}"], [ca.issue("a.example")])
+    config["sandbox"] = False
+    wrap = ["unshare", "-Urm", "sh", "-c", f"mount --bind {hosts} /etc/hosts && exec \"$@\"", "-"]
+    daemon = run(config, wrap=wrap)
+    with client.Client(daemon.address) as c:
+        c.send(b"x")
+        assert c.recv() == b"x"
