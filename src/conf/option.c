@@ -6,29 +6,13 @@
 #include <string.h>
 
 #include "base/address.h"
-#include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "conf/conf.h"
-#include "conf/value.h"
+#include "conf/scalar.h"
 
 #define SHOW_MAX        80 /* bytes of a value that a sentence shows */
-#define SECRET_MAX      65536
 #define MAX_SUGGESTIONS (2 * OPTION_MAX_ROWS)
-
-/* What a scalar was read as, before it goes to its place. */
-struct value {
-	int64_t n; /* booleans, numbers, durations, enums */
-	char *text;
-	struct address address;
-};
-
-static void value_clear(struct value *v)
-{
-	free(v->text);
-	address_clear(&v->address);
-	*v = (struct value){0};
-}
 
 void option_problem(const struct option_loader *ld, const struct node *at, const char *fmt, ...)
 {
@@ -92,7 +76,7 @@ static const char *kind_name(const struct node *n)
 	return "?";
 }
 
-static bool want_kind(const struct option_loader *ld, const struct node *node, enum node_kind kind)
+bool option_want_kind(const struct option_loader *ld, const struct node *node, enum node_kind kind)
 {
 	struct node wanted = {.kind = kind};
 
@@ -104,184 +88,6 @@ static bool want_kind(const struct option_loader *ld, const struct node *node, e
 		option_problem(ld, node, "takes %s, not %s%s", kind_name(&wanted), kind_name(node),
 			kind == NODE_LIST ? ": write [a, b]" : "");
 	return false;
-}
-
-/* --- scalars --- */
-
-static const struct option_word *find_word(const struct option_word *words, const char *text)
-{
-	for (; words && words->name; words++)
-		if (!strcmp(words->name, text))
-			return words;
-	return NULL;
-}
-
-static int read_word(const struct option *row, const char *text, struct value *v, struct error *err)
-{
-	const char *names[OPTION_MAX_ROWS], *near;
-	const struct option_word *word = find_word(row->words, text);
-	struct str list = {0};
-	char shown[SHOW_MAX];
-	size_t n = 0;
-
-	str_escape(shown, sizeof(shown), text, strlen(text));
-	if (word && word->later)
-		return error_set(err, "\"%s\" is not supported yet", shown);
-	if (word) {
-		v->n = word->value;
-		return 0;
-	}
-	str_add(&list, "", 0);
-	for (word = row->words; word->name; word++) {
-		names[n++] = word->name;
-		if (!word->later)
-			str_addf(&list, "%s%s", list.len ? ", " : "", word->name);
-	}
-	near = str_nearest(text, names, n);
-	if (near)
-		error_set(err, "\"%s\" is unknown, did you mean \"%s\"?", shown, near);
-	else
-		error_set(err, "\"%s\" is unknown, possible: %s", shown, list.data);
-	str_clear(&list);
-	return -1;
-}
-
-/* A value in quotes is text, and text is no number. */
-static int want_plain(const struct option *row, bool plain, struct error *err)
-{
-	if (plain)
-		return 0;
-	return error_set(err, "is text because of its quotes: write %s without them",
-		row->type == OPTION_BOOL ? "true or false" : "the number");
-}
-
-static int read_typed(
-	const struct option *row, const char *text, bool plain, struct value *v, struct error *err)
-{
-	bool yes;
-
-	switch (row->type) {
-	case OPTION_BOOL:
-		if (want_plain(row, plain, err) < 0 || value_bool(text, &yes, err) < 0)
-			return -1;
-		v->n = yes;
-		return 0;
-	case OPTION_INT:
-		if (row->words && find_word(row->words, text))
-			return read_word(row, text, v, err);
-		/* fallthrough */
-	case OPTION_COUNT:
-		if (want_plain(row, plain, err) < 0)
-			return -1;
-		return value_int(text, row->min, row->max, &v->n, err);
-	case OPTION_MS: return value_duration(text, row->min, row->max, &v->n, err);
-	case OPTION_SECONDS:
-		if (value_duration(text, row->min, row->max, &v->n, err) < 0)
-			return -1;
-		if (v->n % 1000)
-			return error_set(err, "\"%.40s\" is no whole number of seconds", text);
-		v->n /= 1000;
-		return 0;
-	case OPTION_ENUM: return read_word(row, text, v, err);
-	case OPTION_ADDRESS:
-		if (address_parse(&v->address, text, err) < 0)
-			return -1;
-		return row->check_address ? row->check_address(&v->address, err) : 0;
-	case OPTION_STRING:
-	case OPTION_STRINGS:
-	case OPTION_PATH:
-	case OPTION_LOG_FILE:
-		if (!*text)
-			return error_set(err, "is empty");
-		v->text = mem_strdup(text);
-		return row->check ? row->check(&v->text, err) : 0;
-	case OPTION_MAP:
-	case OPTION_MAPS:
-	case OPTION_OWN: break;
-	}
-	return error_set(err, "has no type");
-}
-
-/* The secret that stands in the file that KEY_file names. */
-static char *read_secret(const struct option_loader *ld, const char *path, struct error *err)
-{
-	char *resolved = file_resolve(ld->state_dir, path), *text;
-	size_t len;
-
-	text = file_read(resolved, SECRET_MAX, &len, err);
-	free(resolved);
-	if (!text)
-		return NULL;
-	if (len && text[len - 1] == '\n')
-		text[--len] = '\0';
-	if (len && text[len - 1] == '\r')
-		text[--len] = '\0';
-	if (len && strlen(text) == len)
-		return text;
-	error_set(err, "the file %.200s %s", path, len ? "has a NUL byte" : "is empty");
-	free(text);
-	return NULL;
-}
-
-static bool read_scalar(const struct option_loader *ld, const struct option *row,
-	const struct node *node, bool from_file, struct value *v)
-{
-	struct error err;
-	char *text, *secret;
-	int rc;
-
-	if (!want_kind(ld, node, NODE_SCALAR))
-		return false;
-	text = value_expand(node->text, &err);
-	if (text && from_file) {
-		secret = read_secret(ld, text, &err);
-		free(text);
-		text = secret;
-	}
-	rc = text ? read_typed(row, text, node->plain, v, &err) : -1;
-	free(text);
-	if (rc < 0) {
-		option_problem(ld, node, "%s", err.text);
-		value_clear(v);
-	}
-	return rc == 0;
-}
-
-/* Moves a value to its place. */
-static void store(
-	const struct option_loader *ld, const struct option *row, struct value *v, void *target)
-{
-	char *place = (char *)target + row->offset, *path;
-	bool yes = v->n != 0;
-	int small = (int)v->n;
-
-	switch (row->type) {
-	case OPTION_BOOL: memcpy(place, &yes, sizeof(yes)); break;
-	case OPTION_INT:
-	case OPTION_ENUM: memcpy(place, &small, sizeof(small)); break;
-	case OPTION_COUNT:
-	case OPTION_MS:
-	case OPTION_SECONDS: memcpy(place, &v->n, sizeof(v->n)); break;
-	case OPTION_PATH:
-	case OPTION_LOG_FILE:
-		path = row->type == OPTION_LOG_FILE && !strcmp(v->text, "-")
-			       ? mem_strdup(v->text)
-			       : file_resolve(ld->state_dir, v->text);
-		memcpy(place, &path, sizeof(path));
-		break;
-	case OPTION_STRING:
-		memcpy(place, &v->text, sizeof(v->text));
-		v->text = NULL;
-		break;
-	case OPTION_ADDRESS:
-		memcpy(place, &v->address, sizeof(v->address));
-		v->address = (struct address){0};
-		break;
-	case OPTION_STRINGS:
-	case OPTION_MAP:
-	case OPTION_MAPS:
-	case OPTION_OWN: break;
-	}
 }
 
 /* --- lists --- */
@@ -306,13 +112,13 @@ static void load_strings(
 
 	for (size_t i = 0; i < node->n && !is_full(ld); i++) {
 		size_t before = option_enter(ld, "[%zu]", i);
-		struct value v = {0};
+		struct scalar v = {0};
 
-		if (read_scalar(ld, row, node->items[i].value, false, &v) && to) {
+		if (scalar_read(ld, row, node->items[i].value, false, &v) && to) {
 			*(char **)mem_grow(&to->v, to->n++, sizeof(*to->v)) = v.text;
 			v.text = NULL;
 		}
-		value_clear(&v);
+		scalar_clear(&v);
 		option_leave(ld, before);
 	}
 }
@@ -348,18 +154,18 @@ static void load_maps(
 static void load_any(struct option_loader *ld, const struct option *row, const struct node *node,
 	bool from_file, void *target)
 {
-	struct value v = {0};
+	struct scalar v = {0};
 
 	switch (row->type) {
 	case OPTION_MAP:
 		option_load(ld, row->map, node, target ? (char *)target + row->offset : NULL);
 		return;
 	case OPTION_STRINGS:
-		if (want_kind(ld, node, NODE_LIST) && check_length(ld, row, node))
+		if (option_want_kind(ld, node, NODE_LIST) && check_length(ld, row, node))
 			load_strings(ld, row, node, target);
 		return;
 	case OPTION_MAPS:
-		if (want_kind(ld, node, NODE_LIST) && check_length(ld, row, node))
+		if (option_want_kind(ld, node, NODE_LIST) && check_length(ld, row, node))
 			load_maps(ld, row, node, target);
 		return;
 	case OPTION_OWN: return;
@@ -374,27 +180,26 @@ static void load_any(struct option_loader *ld, const struct option *row, const s
 	case OPTION_LOG_FILE:
 	case OPTION_ADDRESS: break;
 	}
-	if (read_scalar(ld, row, node, from_file, &v) && target)
-		store(ld, row, &v, target);
-	value_clear(&v);
+	if (scalar_read(ld, row, node, from_file, &v) && target)
+		scalar_store(ld, row, &v, target);
+	scalar_clear(&v);
 }
 
 static bool is_default(
 	const struct option_loader *ld, const struct option *row, const struct node *node)
 {
 	struct node fallback = {.kind = NODE_SCALAR, .plain = true, .text = (char *)row->fallback};
-	struct value given = {0}, wanted = {0};
+	struct scalar given = {0}, wanted = {0};
 	bool same;
 
 	if (node->kind == NODE_LIST)
 		return node->n == 0;
 	if (node->kind != NODE_SCALAR || !row->fallback)
 		return false;
-	same = read_scalar(ld, row, node, false, &given) &&
-	       read_scalar(ld, row, &fallback, false, &wanted) && given.n == wanted.n &&
-	       !strcmp(given.text ? given.text : "", wanted.text ? wanted.text : "");
-	value_clear(&given);
-	value_clear(&wanted);
+	same = scalar_read(ld, row, node, false, &given) &&
+	       scalar_read(ld, row, &fallback, false, &wanted) && scalar_equal(&given, &wanted);
+	scalar_clear(&given);
+	scalar_clear(&wanted);
 	return same;
 }
 
@@ -421,12 +226,22 @@ static bool is_file_key(const struct option *row, const char *key)
 	       !strcmp(key + len, "_file");
 }
 
+const struct option *option_find(const struct option_map *map, const char *key, bool *from_file)
+{
+	for (size_t i = 0; i < map->n; i++) {
+		*from_file = is_file_key(&map->rows[i], key);
+		if (*from_file || !strcmp(map->rows[i].key, key))
+			return &map->rows[i];
+	}
+	return NULL;
+}
+
 static void unknown_key(
 	struct option_loader *ld, const struct option_map *map, const struct node *key)
 {
-	char shown[SHOW_MAX], files[OPTION_MAX_ROWS][64];
+	char shown[SHOW_MAX], word[SHOW_MAX], files[OPTION_MAX_ROWS][64];
 	const char *names[MAX_SUGGESTIONS], *near;
-	size_t n = 0, before;
+	size_t n = 0, before, len;
 
 	for (size_t i = 0; i < map->n; i++) {
 		names[n++] = map->rows[i].key;
@@ -435,12 +250,17 @@ static void unknown_key(
 		snprintf(files[i], sizeof(files[i]), "%s_file", map->rows[i].key);
 		names[n++] = files[i];
 	}
-	near = str_nearest(key->text, names, n);
-	before = enter_key(ld, str_escape(shown, sizeof(shown), key->text, strlen(key->text)));
+	/* Behind a colon without its space there may be a secret. */
+	len = strcspn(key->text, ":");
+	snprintf(word, sizeof(word), "%.*s", (int)len, key->text);
+	near = str_nearest(word, names, n);
+	before = enter_key(ld, str_escape(shown, sizeof(shown), key->text, len));
 	if (key->plain && !strcmp(key->text, "<<"))
 		option_problem(ld, key,
 			"merging maps has no meaning here: use an alias for a whole value, "
 			"or write the keys out");
+	else if (key->text[len])
+		option_problem(ld, key, "a space is missing behind the colon");
 	else if (near)
 		option_problem(ld, key, "unknown key, did you mean \"%s\"?", near);
 	else
@@ -452,27 +272,25 @@ static void load_item(struct option_loader *ld, const struct option_map *map,
 	const struct item *item, const struct node **seen, void *target)
 {
 	const char *key = item->key->text;
-	const struct option *row;
-	bool from_file = false;
-	size_t i = 0, before;
+	bool from_file;
+	const struct option *row = option_find(map, key, &from_file);
+	const struct node **first;
+	size_t before;
 
-	while (i < map->n && strcmp(map->rows[i].key, key) != 0 &&
-		!(from_file = is_file_key(&map->rows[i], key)))
-		i++;
-	if (i == map->n) {
+	if (!row) {
 		unknown_key(ld, map, item->key);
 		return;
 	}
-	row = &map->rows[i];
+	first = &seen[row - map->rows];
 	before = enter_key(ld, key);
-	if (seen[i] && strcmp(seen[i]->text, key) != 0) {
+	if (*first && strcmp((*first)->text, key) != 0) {
 		option_problem(ld, item->key, "%s is given too, on line %d: keep one of them",
-			seen[i]->text, seen[i]->line);
-	} else if (seen[i]) {
+			(*first)->text, (*first)->line);
+	} else if (*first) {
 		option_problem(
-			ld, item->key, "the key is there twice, first on line %d", seen[i]->line);
+			ld, item->key, "the key is there twice, first on line %d", (*first)->line);
 	} else {
-		seen[i] = item->key;
+		*first = item->key;
 		if (target && row->present)
 			*((char *)target + row->present - 1) = true;
 		if (row->flags & OPTION_LATER)
@@ -521,7 +339,7 @@ void option_load_items(struct option_loader *ld, const struct option_map *map,
 void option_load(struct option_loader *ld, const struct option_map *map, const struct node *node,
 	void *target)
 {
-	if (want_kind(ld, node, NODE_MAP))
+	if (option_want_kind(ld, node, NODE_MAP))
 		option_load_items(ld, map, node, node->items, node->n, 0, target);
 }
 

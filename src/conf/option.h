@@ -88,10 +88,16 @@ void option_load_items(struct option_loader *ld, const struct option_map *map,
 /* Frees what the rows own in `target`. */
 void option_clear(const struct option_map *map, void *target);
 
+/* The row of a key; *from_file says that it was asked for as KEY_file. NULL = unknown. */
+const struct option *option_find(const struct option_map *map, const char *key, bool *from_file);
+
 /* Goes down to a key or entry; returns what option_leave() takes to come back. */
 size_t option_enter(struct option_loader *ld, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 void option_leave(struct option_loader *ld, size_t before);
+
+/* False after a problem was added: the node is of another kind. */
+bool option_want_kind(const struct option_loader *ld, const struct node *node, enum node_kind kind);
 
 /* Adds "FILE:LINE:COLUMN: PATH: ..." for the current path. `at` NULL leaves the place out. */
 void option_problem(const struct option_loader *ld, const struct node *at, const char *fmt, ...)

@@ -6,7 +6,6 @@
 #include <yaml.h>
 
 #include "base/mem.h"
-#include "base/str.h"
 
 struct anchor {
 	char *name;
@@ -24,13 +23,10 @@ struct parse {
 	const struct node *key[TREE_MAX_DEPTH];
 };
 
-static int fail(struct parse *p, yaml_mark_t at, const char *what, const char *name)
+/* Names of aliases and tags are not shown: a secret that begins with * or ! looks like one. */
+static int fail(struct parse *p, yaml_mark_t at, const char *what)
 {
-	char shown[80] = "";
-
-	if (name)
-		str_escape(shown, sizeof(shown), name, strlen(name));
-	return error_set(p->err, "%zu:%zu: %s%s", at.line + 1, at.column + 1, what, shown);
+	return error_set(p->err, "%zu:%zu: %s", at.line + 1, at.column + 1, what);
 }
 
 static int compare_anchors(const void *a, const void *b)
@@ -88,7 +84,7 @@ static int put(struct parse *p, const struct node *n, yaml_mark_t at)
 	}
 	if (in->kind == NODE_MAP && !*key) {
 		if (n->kind != NODE_SCALAR && n->kind != NODE_NULL)
-			return fail(p, at, "a key is a word, not a list or a map", NULL);
+			return fail(p, at, "a key is a word, not a list or a map");
 		*key = n;
 		return 0;
 	}
@@ -106,8 +102,7 @@ static int count(struct parse *p, uint64_t size, yaml_mark_t at)
 		p->stack[p->depth - 1]->size += size;
 	if (p->size > p->max_size)
 		return fail(p, at,
-			"aliases make the document more than ten times as large as it is written",
-			NULL);
+			"aliases make the document more than ten times as large as it is written");
 	return 0;
 }
 
@@ -115,7 +110,7 @@ static int check_tag(struct parse *p, const yaml_char_t *tag, yaml_mark_t at)
 {
 	if (!tag)
 		return 0;
-	return fail(p, at, "tags have no meaning here, leave it out: ", (const char *)tag);
+	return fail(p, at, "tags have no meaning here; text that begins with ! is put in quotes");
 }
 
 static bool is_null(const char *text)
@@ -133,7 +128,7 @@ static int on_scalar(struct parse *p, const yaml_event_t *e)
 	if (check_tag(p, e->data.scalar.tag, e->start_mark) < 0)
 		return -1;
 	if (strlen(text) != len)
-		return fail(p, e->start_mark, "a NUL byte cannot be part of a value", NULL);
+		return fail(p, e->start_mark, "a NUL byte cannot be part of a value");
 	if (count(p, len + 1, e->start_mark) < 0)
 		return -1;
 	n = new_node(p, NODE_SCALAR, e);
@@ -153,14 +148,14 @@ static int on_alias(struct parse *p, const yaml_event_t *e)
 
 	found = tfind(&key, &p->anchors, compare_anchors);
 	if (!found)
-		return fail(p, e->start_mark, "no anchor before this has the name of the alias *",
-			key.name);
+		return fail(p, e->start_mark,
+			"the alias has no anchor before it; text that begins with * is put in "
+			"quotes");
 	n = (*found)->node;
 	if (n->open)
-		return fail(p, e->start_mark, "an alias cannot stand inside what it names: *",
-			key.name);
+		return fail(p, e->start_mark, "an alias cannot stand inside what it names");
 	if (p->depth + n->height > TREE_MAX_DEPTH)
-		return fail(p, e->start_mark, "nested deeper than 32 levels", NULL);
+		return fail(p, e->start_mark, "nested deeper than 32 levels");
 	if (count(p, n->size, e->start_mark) < 0)
 		return -1;
 	return put(p, n, e->start_mark);
@@ -174,7 +169,7 @@ static int on_start(struct parse *p, const yaml_event_t *e, enum node_kind kind,
 	if (check_tag(p, tag, e->start_mark) < 0 || count(p, 1, e->start_mark) < 0)
 		return -1;
 	if (p->depth == TREE_MAX_DEPTH)
-		return fail(p, e->start_mark, "nested deeper than 32 levels", NULL);
+		return fail(p, e->start_mark, "nested deeper than 32 levels");
 	n = new_node(p, kind, e);
 	n->open = true;
 	n->size = 1;
@@ -208,8 +203,7 @@ static int on_event(struct parse *p, const yaml_event_t *e)
 	case YAML_DOCUMENT_END_EVENT: return 0;
 	case YAML_DOCUMENT_START_EVENT:
 		if (p->tree->nodes)
-			return fail(p, e->start_mark, "a second document begins here, one is read",
-				NULL);
+			return fail(p, e->start_mark, "a second document begins here, one is read");
 		return 0;
 	case YAML_SCALAR_EVENT: return on_scalar(p, e);
 	case YAML_ALIAS_EVENT: return on_alias(p, e);

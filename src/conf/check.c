@@ -1,0 +1,240 @@
+#include "conf/check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/mem.h"
+#include "base/names.h"
+#include "base/str.h"
+
+/* The node at a path like "routes[1].hosts[0]", or the last one on the way that is there. */
+static const struct node *locate(const struct node *root, const char *path)
+{
+	const struct node *n = root, *next;
+	char key[64];
+	size_t len;
+
+	while (*path) {
+		next = NULL;
+		if (*path == '[') {
+			size_t i = strtoul(path + 1, NULL, 10);
+
+			if (n->kind == NODE_LIST && i < n->n)
+				next = n->items[i].value;
+			path += strcspn(path, "]") + 1;
+		} else {
+			path += *path == '.';
+			len = strcspn(path, ".[");
+			snprintf(key, sizeof(key), "%.*s", (int)len, path);
+			next = node_get(n, key);
+			path += len;
+		}
+		if (!next)
+			break;
+		n = next;
+	}
+	return n;
+}
+
+struct check {
+	struct option_loader *ld;
+	const struct node *root;
+	const struct conf *conf;
+};
+
+/* A problem at a path, whose place is looked up. */
+__attribute__((format(printf, 3, 4))) static void problem(
+	struct check *c, const char *path, const char *fmt, ...)
+{
+	char what[ERROR_MAX];
+	va_list ap;
+	size_t before = option_enter(c->ld, "%s", path);
+
+	va_start(ap, fmt);
+	vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
+	option_problem(c->ld, locate(c->root, path), "%s", what);
+	option_leave(c->ld, before);
+}
+
+static bool same_address(const struct address *a, const struct address *b)
+{
+	return a->text && b->text && a->kind == b->kind && a->port == b->port &&
+	       !strcasecmp(a->host ? a->host : "", b->host ? b->host : "");
+}
+
+static void check_listens(struct check *c)
+{
+	const struct conf_listen *l = c->conf->listens;
+	char path[64];
+
+	for (size_t i = 0; i < c->conf->n_listens; i++) {
+		for (size_t j = 0; j < i; j++) {
+			if (l[i].name && l[j].name && !strcmp(l[i].name, l[j].name)) {
+				snprintf(path, sizeof(path), "listen[%zu].name", i);
+				problem(c, path, "listen[%zu] has the name \"%.200s\" already", j,
+					l[i].name);
+			}
+			if (same_address(&l[i].address, &l[j].address)) {
+				snprintf(path, sizeof(path), "listen[%zu].address", i);
+				problem(c, path, "listen[%zu] has the address %.200s already", j,
+					l[i].address.text);
+			}
+		}
+	}
+}
+
+static void check_tls(struct check *c)
+{
+	const struct conf_tls *tls = &c->conf->tls;
+	char path[64];
+
+	if (tls->min_version > tls->max_version && tls->max_version)
+		problem(c, "tls.min_version", "is above tls.max_version");
+	for (size_t i = 0; i < tls->n_certificates; i++) {
+		const struct node *one;
+		bool cert, key;
+		int forms;
+
+		snprintf(path, sizeof(path), "tls.certificates[%zu]", i);
+		one = locate(c->root, path);
+		if (one->kind != NODE_MAP)
+			continue;
+		cert = node_get(one, "cert");
+		key = node_get(one, "key");
+		forms = (cert || key) + (node_get(one, "pem") != NULL) +
+			(node_get(one, "dir") != NULL);
+		if (forms != 1)
+			problem(c, path, "takes one of: cert and key, pem, dir");
+		else if (cert != key)
+			problem(c, path,
+				"%s is missing: a pair is cert and key, one file with both is pem",
+				cert ? "key" : "cert");
+	}
+}
+
+static bool is_listed(const struct conf_strings *list, const char *name)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (!strcmp(list->v[i], name))
+			return true;
+	return false;
+}
+
+static void check_route_listeners(struct check *c, size_t r)
+{
+	const struct conf_strings *wanted = &c->conf->routes[r].listeners;
+	const char *names[1000], *near;
+	char path[64];
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->conf->n_listens && n < 1000; i++)
+		if (c->conf->listens[i].name)
+			names[n++] = c->conf->listens[i].name;
+	for (size_t i = 0; i < wanted->n; i++) {
+		struct conf_strings known = {(char **)names, n}, before = {wanted->v, i};
+
+		snprintf(path, sizeof(path), "routes[%zu].listeners[%zu]", r, i);
+		near = str_nearest(wanted->v[i], names, n);
+		if (is_listed(&before, wanted->v[i]))
+			problem(c, path, "\"%.200s\" is there twice", wanted->v[i]);
+		else if (is_listed(&known, wanted->v[i]))
+			continue;
+		else if (near)
+			problem(c, path,
+				"no listener has the name \"%.200s\", did you mean \"%.200s\"?",
+				wanted->v[i], near);
+		else
+			problem(c, path, "no listener has the name \"%.200s\"", wanted->v[i]);
+	}
+}
+
+/* One route that a host stands in; several for a host are on disjoint listeners. */
+struct host_use {
+	size_t route;
+	struct host_use *next, *all; /* of this host; of all hosts, to free them */
+};
+
+static bool are_disjoint(const struct conf_route *a, const struct conf_route *b)
+{
+	if (a == b || !a->listeners.n || !b->listeners.n)
+		return false;
+	for (size_t i = 0; i < a->listeners.n; i++)
+		if (is_listed(&b->listeners, a->listeners.v[i]))
+			return false;
+	return true;
+}
+
+static void check_hosts(struct check *c)
+{
+	const struct conf_route *routes = c->conf->routes;
+	struct names *names = names_new();
+	struct host_use *all = NULL, *use, **first;
+	char path[64];
+
+	for (size_t r = 0; r < c->conf->n_routes; r++) {
+		for (size_t h = 0; h < routes[r].hosts.n; h++) {
+			first = (struct host_use **)names_slot(names, routes[r].hosts.v[h]);
+			for (use = *first; use; use = use->next)
+				if (!are_disjoint(&routes[use->route], &routes[r]))
+					break;
+			if (use) {
+				snprintf(path, sizeof(path), "routes[%zu].hosts[%zu]", r, h);
+				problem(c, path,
+					"\"%s\" stands in routes[%zu] already, on the same "
+					"listeners",
+					routes[r].hosts.v[h], use->route);
+				continue;
+			}
+			use = mem_zalloc(sizeof(*use));
+			*use = (struct host_use){.route = r, .next = *first, .all = all};
+			*first = all = use;
+		}
+	}
+	while ((use = all)) {
+		all = use->all;
+		free(use);
+	}
+	names_free(names);
+}
+
+static void check_routes(struct check *c)
+{
+	const struct conf *conf = c->conf;
+	char path[64];
+
+	for (size_t r = 0; r < conf->n_routes; r++) {
+		check_route_listeners(c, r);
+		if (conf->tls.max_version && conf->routes[r].min_version > conf->tls.max_version) {
+			snprintf(path, sizeof(path), "routes[%zu].min_version", r);
+			problem(c, path, "is above tls.max_version");
+		}
+	}
+	check_hosts(c);
+}
+
+void check_admin(struct option_loader *ld, const struct node *node, const struct conf_admin *a)
+{
+	size_t before;
+
+	if (!a->address.text || a->address.kind == ADDRESS_UNIX ||
+		address_is_loopback(&a->address) || node_get(node, "token") ||
+		node_get(node, "token_file"))
+		return;
+	before = option_enter(ld, "admin");
+	option_problem(ld, node, "needs a token, as %.200s is neither loopback nor a unix socket",
+		a->address.text);
+	option_leave(ld, before);
+}
+
+void check_conf(struct option_loader *ld, const struct node *root, const struct conf *conf)
+{
+	struct check c = {.ld = ld, .root = root, .conf = conf};
+
+	check_listens(&c);
+	check_tls(&c);
+	check_routes(&c);
+	check_admin(ld, node_get(root, "admin"), &conf->admin);
+}

@@ -1,0 +1,491 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "base/str.h"
+#include "conf/conf.h"
+
+/* The two blocks that a file must have; what a test adds begins on line 3. */
+#define BASE                                                                                       \
+	"listen: [{ address: \":443\", name: https }]\n"                                           \
+	"routes: [{ hosts: [default], backends: [\"127.0.0.1:1\"] }]\n"
+
+static char folder[] = "/tmp/test_conf.XXXXXX";
+static char file[64];
+
+static int set_up(void **state)
+{
+	if (!mkdtemp(folder))
+		return -1;
+	snprintf(file, sizeof(file), "%s/lintel.yaml", folder);
+	unsetenv("LT_NONE");
+	setenv("LT_TOKEN", "from-env", 1);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	unlink(file);
+	return rmdir(folder);
+}
+
+static void write_text(const char *path, const char *text)
+{
+	struct error err = {""};
+
+	if (file_write(path, text, strlen(text), 0600, &err) < 0)
+		print_error("%s\n", err.text);
+	assert_string_equal(err.text, "");
+}
+
+/* A file that must be good. */
+static struct conf *load(const char *text)
+{
+	struct problems p = {0};
+	struct conf *c;
+
+	write_text(file, text);
+	c = conf_load(file, &p);
+	for (size_t i = 0; i < p.n; i++)
+		print_error("%s\n", p.lines[i]);
+	assert_non_null(c);
+	assert_int_equal(p.n, 0);
+	return c;
+}
+
+/* All problems, each line without the file's name. */
+static char *joined(struct problems *p)
+{
+	struct str s = {0};
+
+	str_add(&s, "", 0);
+	for (size_t i = 0; i < p->n; i++)
+		str_addf(&s, "%s\n",
+			str_starts(p->lines[i], file) ? p->lines[i] + strlen(file) : p->lines[i]);
+	problems_clear(p);
+	return s.data;
+}
+
+static void assert_refused(const char *text, const char *want)
+{
+	struct problems p = {0};
+	char *got;
+
+	write_text(file, text);
+	assert_null(conf_load(file, &p));
+	got = joined(&p);
+	assert_string_equal(got, want);
+	free(got);
+}
+
+static void assert_strings(const struct conf_strings *s, const char *want)
+{
+	struct str got = {0};
+
+	str_add(&got, "", 0);
+	for (size_t i = 0; i < s->n; i++)
+		str_addf(&got, "%s|", s->v[i]);
+	assert_string_equal(got.data, want);
+	str_clear(&got);
+}
+
+static void has_defaults(void **state)
+{
+	struct conf *c = load(BASE);
+
+	assert_string_equal(c->file, file);
+	assert_string_equal(c->state_dir, "/var/lib/lintel");
+	assert_null(c->user);
+	assert_true(c->workers >= 1 && c->workers_auto);
+	assert_true(c->sandbox);
+	assert_int_equal(c->log_level, LOG_INFO);
+	assert_int_equal(c->log_format, LOG_TEXT);
+	assert_string_equal(c->log_file, "-");
+	assert_int_equal(c->tls.min_version, 0x0303);
+	assert_int_equal(c->tls.max_version, 0x0304);
+	assert_string_equal(c->tls.ciphers,
+		"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
+		"ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
+		"ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305");
+	assert_string_equal(c->tls.ciphersuites,
+		"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256");
+	assert_string_equal(c->tls.groups, "X25519:P-256:P-384");
+	assert_int_equal(c->tls.tickets, 1);
+	assert_int_equal(c->tls.alpn.n, 0);
+	assert_false(c->tls.strict_sni);
+	assert_int_equal(c->tls.n_certificates, 0);
+	assert_int_equal(c->limits.connections, 0);
+	assert_int_equal(c->limits.handshake_ms, 10000);
+	assert_int_equal(c->limits.drain_ms, 30000);
+	assert_false(c->admin.set);
+	conf_free(c);
+}
+
+static void has_defaults_of_lists(void **state)
+{
+	struct conf *c = load(BASE);
+	const struct conf_autocert *a = &c->providers[0];
+	const struct conf_route *r = &c->routes[0];
+
+	assert_int_equal(c->n_routes, 1);
+	assert_strings(&r->hosts, "default|");
+	assert_int_equal(r->listeners.n, 0);
+	assert_int_equal(r->connect_ms, 5000);
+	assert_int_equal(r->idle_ms, 300000);
+	assert_int_equal(r->half_closed_ms, 30000);
+	assert_false(r->has_alpn);
+	assert_int_equal(r->min_version, 0);
+	assert_int_equal(c->n_providers, 1);
+	assert_string_equal(a->name, "main");
+	assert_int_equal(a->place.line, 0);
+	assert_int_equal(a->provider, PROVIDER_LOCAL);
+	assert_string_equal(a->cert_path, "/var/lib/lintel/certs/cert.crt");
+	assert_string_equal(a->key_path, "/var/lib/lintel/certs/priv.key");
+	assert_false(a->has_paths);
+	assert_int_equal(a->key_type, KEY_EC256);
+	conf_free(c);
+}
+
+/* Options that come later may be given, as long as they say what is done anyway. */
+static void takes_later_options_with_their_defaults(void **state)
+{
+	struct conf *c = load(
+		"listen: [{ address: ':443', proxy_protocol: false, trusted: [] }]\n"
+		"routes:\n"
+		"  - hosts: [default]\n"
+		"    backends: [{ address: 'a:1', weight: 1 }]\n"
+		"    balance: round_robin\n"
+		"    proxy_protocol: none\n"
+		"    health_check: { type: none, interval: 5000ms, timeout: 2s, rise: 2, "
+		"fall: '${LT_NONE:-3}' }\n"
+		"limits: { per_ip: 0 }\n"
+		"notifications: []\n"
+		"autocert:\n"
+		"  acme_key_path: certs/acme.key\n"
+		"  ca_dir_url: https://acme-v02.api.letsencrypt.org/directory\n"
+		"  resolvers: []\n"
+		"  ca_certs: []\n"
+		"  propagation: { timeout: 120s, interval: 2s, servers: [], disable: false }\n");
+
+	conf_free(c);
+}
+
+static void takes_every_option(void **state)
+{
+	struct conf *c =
+		load("state_dir: /srv/state\n"
+		     "user: 1000\n"
+		     "workers: 3\n"
+		     "sandbox: false\n"
+		     "log: { level: debug, format: json, file: log/lintel.log }\n"
+		     "listen:\n"
+		     "  - { name: web, address: '[::1]:8443' }\n"
+		     "  - { address: 'unix:/run/l.sock' }\n"
+		     "tls:\n"
+		     "  min_version: 1.3\n"
+		     "  max_version: '1.3'\n"
+		     "  ciphers: A\n"
+		     "  ciphersuites: B\n"
+		     "  groups: C\n"
+		     "  tickets: 0\n"
+		     "  alpn: [h2, http/1.1]\n"
+		     "  strict_sni: true\n"
+		     "  certificates: [{ cert: a.crt, key: /k }, { pem: b.pem }, { dir: d }]\n"
+		     "routes:\n"
+		     "  - hosts: [' A.Example. ', '*.a.example', DEFAULT]\n"
+		     "    listeners: [web]\n"
+		     "    backends: ['1.2.3.4:5', { address: 'unix:/b' }, 'h:6']\n"
+		     "    timeouts: { connect: 1ms, idle: 2h, half_closed: 3d }\n"
+		     "    alpn: []\n"
+		     "    min_version: 1.3\n"
+		     "limits: { connections: 7, handshake: 8s, drain: 0s }\n"
+		     "admin: { address: '0.0.0.0:1', token: '${LT_TOKEN}' }\n"
+		     "autocert: { provider: pseudo, domains: [A.b, '*.a.b'], certificate_key_type: "
+		     "RSA3072,\n"
+		     "  cert_path: c, key_path: /k, options: { lifetime: 2h } }\n");
+
+	assert_string_equal(c->state_dir, "/srv/state");
+	assert_string_equal(c->user, "1000");
+	assert_int_equal(c->workers, 3);
+	assert_false(c->workers_auto);
+	assert_false(c->sandbox);
+	assert_int_equal(c->log_level, LOG_DEBUG);
+	assert_int_equal(c->log_format, LOG_JSON);
+	assert_string_equal(c->log_file, "/srv/state/log/lintel.log");
+	assert_int_equal(c->n_listens, 2);
+	assert_string_equal(c->listens[0].name, "web");
+	assert_int_equal(c->listens[0].place.line, 7);
+	assert_int_equal(c->listens[0].place.column, 5);
+	assert_int_equal(c->listens[0].address.port, 8443);
+	assert_int_equal(c->listens[1].address.kind, ADDRESS_UNIX);
+	assert_int_equal(c->tls.place.line, 10);
+	assert_int_equal(c->tls.min_version, 0x0304);
+	assert_string_equal(c->tls.ciphers, "A");
+	assert_string_equal(c->tls.ciphersuites, "B");
+	assert_string_equal(c->tls.groups, "C");
+	assert_int_equal(c->tls.tickets, 0);
+	assert_strings(&c->tls.alpn, "h2|http/1.1|");
+	assert_true(c->tls.strict_sni);
+	assert_int_equal(c->tls.n_certificates, 3);
+	assert_string_equal(c->tls.certificates[0].cert, "/srv/state/a.crt");
+	assert_string_equal(c->tls.certificates[0].key, "/k");
+	assert_string_equal(c->tls.certificates[1].pem, "/srv/state/b.pem");
+	assert_string_equal(c->tls.certificates[2].dir, "/srv/state/d");
+	assert_int_equal(c->limits.connections, 7);
+	assert_int_equal(c->limits.handshake_ms, 8000);
+	assert_int_equal(c->limits.drain_ms, 0);
+	assert_true(c->admin.set);
+	assert_int_equal(c->admin.place.line, 27);
+	assert_string_equal(c->admin.token, "from-env");
+
+	assert_strings(&c->routes[0].hosts, "a.example|*.a.example|default|");
+	assert_strings(&c->routes[0].listeners, "web|");
+	assert_int_equal(c->routes[0].n_servers, 3);
+	assert_string_equal(c->routes[0].servers[0].address.host, "1.2.3.4");
+	assert_string_equal(c->routes[0].servers[1].address.host, "/b");
+	assert_string_equal(c->routes[0].servers[2].address.host, "h");
+	assert_int_equal(c->routes[0].servers[2].place.column, 53);
+	assert_int_equal(c->routes[0].connect_ms, 1);
+	assert_int_equal(c->routes[0].idle_ms, 7200000);
+	assert_int_equal(c->routes[0].half_closed_ms, 3 * 86400000);
+	assert_true(c->routes[0].has_alpn);
+	assert_int_equal(c->routes[0].alpn.n, 0);
+	assert_int_equal(c->routes[0].min_version, 0x0304);
+
+	assert_int_equal(c->providers[0].provider, PROVIDER_PSEUDO);
+	assert_strings(&c->providers[0].domains, "a.b|*.a.b|");
+	assert_int_equal(c->providers[0].key_type, KEY_RSA3072);
+	assert_string_equal(c->providers[0].cert_path, "/srv/state/c");
+	assert_string_equal(c->providers[0].key_path, "/k");
+	assert_true(c->providers[0].has_paths);
+	assert_int_equal(c->providers[0].lifetime_s, 7200);
+	conf_free(c);
+}
+
+static void takes_a_host_on_disjoint_listeners(void **state)
+{
+	struct conf *c = load("listen: [{ address: ':1', name: a }, { address: ':2', name: b }]\n"
+			      "routes:\n"
+			      "  - { hosts: [x, default], listeners: [a], backends: ['x:1'] }\n"
+			      "  - { hosts: [x, default], listeners: [b], backends: ['x:2'] }\n"
+			      "  - { hosts: ['*.x'], backends: ['x:3'] }\n");
+
+	assert_int_equal(c->n_routes, 3);
+	conf_free(c);
+}
+
+static void takes_anchors_and_aliases(void **state)
+{
+	struct conf *c =
+		load("listen: [{ address: ':1' }]\n"
+		     "routes:\n"
+		     "  - { hosts: [a], backends: &b ['x:1', 'x:2'], timeouts: &t { idle: 1s } }\n"
+		     "  - { hosts: [b], backends: *b, timeouts: *t }\n");
+
+	assert_int_equal(c->routes[1].n_servers, 2);
+	assert_int_equal(c->routes[1].servers[1].place.line, 3);
+	assert_int_equal(c->routes[1].idle_ms, 1000);
+	conf_free(c);
+}
+
+static void merges_extras(void **state)
+{
+	struct conf *c =
+		load(BASE "autocert:\n"
+			  "  provider: pseudo\n"
+			  "  domains: [a.b]\n"
+			  "  certificate_key_type: EC384\n"
+			  "  options: { lifetime: 1d }\n"
+			  "  extra:\n"
+			  "    - { cert_path: 1.crt, key_path: 1.key }\n"
+			  "    - { cert_path: 2.crt, key_path: 2.key, domains: [c.d, e.f],\n"
+			  "        certificate_key_type: ~, options: ~ }\n"
+			  "    - { cert_path: 3.crt, key_path: 3.key, provider: local }\n");
+	const struct conf_autocert *a = c->providers;
+
+	assert_int_equal(c->n_providers, 4);
+	assert_string_equal(a[1].name, "extra[1]");
+	assert_int_equal(a[1].provider, PROVIDER_PSEUDO);
+	assert_strings(&a[1].domains, "a.b|");
+	assert_int_equal(a[1].key_type, KEY_EC384);
+	assert_int_equal(a[1].lifetime_s, 86400);
+	assert_string_equal(a[1].cert_path, "/var/lib/lintel/1.crt");
+	assert_int_equal(a[1].place.line, 9);
+	assert_strings(&a[2].domains, "c.d|e.f|");
+	assert_int_equal(a[2].key_type, KEY_EC256);
+	assert_int_equal(a[2].lifetime_s, 90 * 86400);
+	assert_string_equal(a[3].name, "extra[3]");
+	assert_int_equal(a[3].provider, PROVIDER_LOCAL);
+	assert_strings(&a[3].domains, "a.b|");
+	conf_free(c);
+}
+
+static void resolves_paths(void **state)
+{
+	struct conf *c =
+		load(BASE "state_dir: st/${LT_NONE:-x}\ntls: { certificates: [{ pem: a }] }\n");
+	char *real = realpath(folder, NULL), want[128];
+
+	snprintf(want, sizeof(want), "%s/st/x", real);
+	assert_string_equal(c->state_dir, want);
+	snprintf(want, sizeof(want), "%s/st/x/a", real);
+	assert_string_equal(c->tls.certificates[0].pem, want);
+	conf_free(c);
+	free(real);
+}
+
+static void assert_token(const char *content, const char *want)
+{
+	char path[80], text[256];
+	struct conf *c;
+
+	snprintf(path, sizeof(path), "%s/token", folder);
+	write_text(path, content);
+	snprintf(text, sizeof(text),
+		BASE "state_dir: .\nadmin: { address: ':1', token_file: token }\n");
+	if (want) {
+		c = load(text);
+		assert_string_equal(c->admin.token, want);
+		conf_free(c);
+	} else {
+		assert_refused(text, ":4:37: admin.token_file: the file token is empty\n");
+	}
+	unlink(path);
+}
+
+static void reads_secrets_from_files(void **state)
+{
+	assert_token("hush", "hush");
+	assert_token("hush\n", "hush");
+	assert_token("hush\r\n", "hush");
+	assert_token(
+		" hush\n\n", " hush\n"); /* one line end is the file's, the rest the secret's */
+	assert_token("${LT_NONE}$$\n", "${LT_NONE}$$");
+	assert_token("", NULL);
+	assert_token("\n", NULL);
+}
+
+static void loads_the_admin_block_alone(void **state)
+{
+	struct conf_admin a;
+	struct problems p = {0};
+	char *got;
+
+	write_text(file, "user: ${LT_NONE}\nxyzzy: 1\nadmin: { address: ':1', token: t }\n");
+	assert_int_equal(conf_load_admin(file, &a, &p), 0);
+	assert_true(a.set);
+	assert_string_equal(a.token, "t");
+	conf_admin_clear(&a);
+
+	write_text(file, "user: a\n");
+	assert_int_equal(conf_load_admin(file, &a, &p), 0);
+	assert_false(a.set);
+
+	write_text(file, "admin: { addres: ':1' }\n");
+	assert_int_equal(conf_load_admin(file, &a, &p), -1);
+	got = joined(&p);
+	assert_string_equal(got, ":1:10: admin.addres: unknown key, did you mean \"address\"?\n"
+				 ":1:8: admin.address: is missing\n");
+	free(got);
+	write_text(file, "admin: { address: ':1' }\n");
+	assert_int_equal(conf_load_admin(file, &a, &p), -1);
+	got = joined(&p);
+	assert_string_equal(
+		got, ":1:8: admin: needs a token, as :1 is neither loopback nor a unix socket\n");
+	free(got);
+}
+
+static void names_what_a_reload_cannot_change(void **state)
+{
+	struct conf *a = load(BASE "workers: 2\nadmin: { address: '127.0.0.1:1' }\n");
+	struct conf *b = load(BASE "workers: 3\nadmin: { address: '127.0.0.1:2', token: t }\n"
+				   "state_dir: /x\nuser: u\nsandbox: false\n");
+	struct conf *c = load(BASE "workers: 2\nadmin: { address: '127.0.0.1:1', token: t }\n"
+				   "limits: { connections: 5 }\n");
+	struct problems p = {0};
+	char *got;
+
+	conf_check_reload(a, a, &p);
+	conf_check_reload(a, c, &p);
+	assert_int_equal(p.n, 0);
+	conf_check_reload(a, b, &p);
+	got = joined(&p);
+	assert_string_equal(got,
+		": state_dir: cannot change in a reload: restart lintel\n"
+		": user: cannot change in a reload: restart lintel\n"
+		": workers: cannot change in a reload: restart lintel\n"
+		": sandbox: cannot change in a reload: restart lintel\n"
+		":4:8: admin.address: cannot change in a reload: restart lintel\n");
+	free(got);
+	conf_free(a);
+	conf_free(b);
+	conf_free(c);
+}
+
+static void names_files_that_cannot_be_read(void **state)
+{
+	struct problems p = {0};
+	char *got;
+
+	assert_null(conf_load("/nowhere/lintel.yaml", &p));
+	assert_null(conf_load(folder, &p));
+	assert_int_equal(p.n, 2);
+	assert_string_equal(
+		p.lines[0], "cannot open /nowhere/lintel.yaml: No such file or directory");
+	assert_non_null(strstr(p.lines[1], "is not a regular file"));
+	got = joined(&p);
+	free(got);
+}
+
+static void adds_problems_at_places(void **state)
+{
+	struct conf *c = load(BASE);
+	struct problems p = {0};
+	char *got;
+
+	conf_problem(&p, c, c->routes[0].place, "routes[0]", "is %s", "odd");
+	got = joined(&p);
+	assert_string_equal(got, ":2:10: routes[0]: is odd\n");
+	free(got);
+	conf_free(c);
+}
+
+static void knows_the_default_file(void **state)
+{
+	unsetenv("LINTEL_CONFIG");
+	assert_string_equal(conf_default_file(), "/etc/lintel/lintel.yaml");
+	setenv("LINTEL_CONFIG", "", 1);
+	assert_string_equal(conf_default_file(), "/etc/lintel/lintel.yaml");
+	setenv("LINTEL_CONFIG", "x.yaml", 1);
+	assert_string_equal(conf_default_file(), "x.yaml");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(has_defaults),
+		cmocka_unit_test(has_defaults_of_lists),
+		cmocka_unit_test(takes_later_options_with_their_defaults),
+		cmocka_unit_test(takes_every_option),
+		cmocka_unit_test(takes_a_host_on_disjoint_listeners),
+		cmocka_unit_test(takes_anchors_and_aliases),
+		cmocka_unit_test(merges_extras),
+		cmocka_unit_test(resolves_paths),
+		cmocka_unit_test(reads_secrets_from_files),
+		cmocka_unit_test(loads_the_admin_block_alone),
+		cmocka_unit_test(names_what_a_reload_cannot_change),
+		cmocka_unit_test(names_files_that_cannot_be_read),
+		cmocka_unit_test(adds_problems_at_places),
+		cmocka_unit_test(knows_the_default_file),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}

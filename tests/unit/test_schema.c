@@ -1,0 +1,513 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "base/str.h"
+#include "conf/conf.h"
+
+/* The two blocks that a file must have; what a case adds begins on line 3. */
+#define BASE                                                                                       \
+	"listen: [{ address: \":443\", name: https }]\n"                                           \
+	"routes: [{ hosts: [default], backends: [\"127.0.0.1:1\"] }]\n"
+
+/* Files that are refused, and all that is said of them, without the file's name in front. */
+static const struct {
+	const char *text, *want;
+} bad[] = {
+	/* the whole file */
+	{"# nothing\n", ":1:1: the file is empty: it needs at least listen and routes\n"},
+	{"- a\n", ":1:1: the file must be a map of keys like listen and routes\n"},
+	{"just text\n", ":1:1: the file must be a map of keys like listen and routes\n"},
+	{"a: [\n", ":2:1: no valid YAML: did not find expected node content while parsing a flow "
+		   "node\n"},
+	{"sandbox: false\n", ":1:1: listen: is missing\n"
+			     ":1:1: routes: is missing\n"},
+	{"listen: []\n"
+	 "routes: []\n",
+		":1:9: listen: needs at least one entry\n"
+		":2:9: routes: needs at least one entry\n"},
+	/* keys */
+	{BASE "lisen: 1\n"
+	      "route: 2\n"
+	      "xyzzy: 3\n",
+		":3:1: lisen: unknown key, did you mean \"listen\"?\n"
+		":4:1: route: unknown key, did you mean \"routes\"?\n"
+		":5:1: xyzzy: unknown key\n"},
+	{BASE "user: a\n"
+	      "user: b\n",
+		":4:1: user: the key is there twice, first on line 3\n"},
+	{BASE "tls: { <<: { tickets: 1 } }\n",
+		":3:8: tls.<<: merging maps has no meaning here: use an alias for a whole value, "
+		"or write the keys out\n"},
+	{BASE "user:nobody\n"
+	      "user: a\n",
+		":4:1: no valid YAML: could not find expected ':' while scanning a simple key\n"},
+	{BASE "tls: { tickets:3 }\n", ":3:8: tls.tickets: a space is missing behind the colon\n"},
+	{BASE "\"a\\nb\": 1\n", ":3:1: a\\x0ab: unknown key\n"},
+	{BASE "log:\n", ":3:5: log: has no value: give it one, or leave the key out\n"},
+	{BASE "log: [a]\n"
+	      "limits: 5\n"
+	      "user: {}\n"
+	      "notifications: { a: 1 }\n",
+		":3:6: log: takes a map of keys, not a list\n"
+		":4:9: limits: takes a map of keys, not a single value\n"
+		":5:7: user: takes a single value, not a map of keys\n"
+		":6:16: notifications: takes a list, not a map of keys: write [a, b]\n"},
+	/* numbers and words */
+	{BASE "workers: many\n"
+	      "sandbox: yes\n",
+		":3:10: workers: \"many\" is unknown, possible: auto\n"
+		":4:10: sandbox: \"yes\" is neither true nor false\n"},
+	{BASE "workers: 0\n"
+	      "sandbox: \"true\"\n"
+	      "log: { level: inf, format: xml, file: \"\" }\n",
+		":3:10: workers: 0 is out of range, 1 to 1024 are possible\n"
+		":4:10: sandbox: is text because of its quotes: write true or false without them\n"
+		":5:15: log.level: \"inf\" is unknown, did you mean \"info\"?\n"
+		":5:28: log.format: \"xml\" is unknown, possible: text, json\n"
+		":5:39: log.file: is empty\n"},
+	{BASE "workers: \"4\"\n",
+		":3:10: workers: is text because of its quotes: write the number without them\n"},
+	{BASE "tls: { min_version: 1.1, max_version: \"1.4\", tickets: 17, strict_sni: 1 }\n",
+		":3:21: tls.min_version: \"1.1\" is unknown, did you mean \"1.2\"?\n"
+		":3:39: tls.max_version: \"1.4\" is unknown, did you mean \"1.2\"?\n"
+		":3:55: tls.tickets: 17 is out of range, 0 to 16 are possible\n"
+		":3:71: tls.strict_sni: \"1\" is neither true nor false\n"},
+	{BASE "limits: { connections: -1, handshake: 10, drain: 1w }\n",
+		":3:24: limits.connections: -1 is out of range, 0 to 1000000000 are possible\n"
+		":3:39: limits.handshake: \"10\" has no unit: write 10s, or with ms, m, h or d\n"
+		":3:50: limits.drain: \"1w\" is no time: write a whole number and ms, s, m, h or "
+		"d, like 5s\n"},
+	{BASE "limits: { connections: 5k, handshake: 4000d }\n",
+		":3:24: limits.connections: \"5k\" is no whole number\n"
+		":3:39: limits.handshake: \"4000d\" is out of range, 0ms to 3650d are possible\n"},
+	{BASE "user: ${LT_NONE}\n"
+	      "log: { file: \"${\" }\n"
+	      "state_dir: \"\"\n",
+		":3:7: user: the environment variable LT_NONE is not set; ${LT_NONE:-default} "
+		"gives a default\n"
+		":4:14: log.file: after \"${\" a name and \"}\" or \":-default}\" are wanted; a "
+		"dollar sign itself is written $$\n"
+		":5:12: state_dir: is empty\n"},
+	/* text */
+	{BASE "tls: { ciphers: \"\", ciphersuites: [], groups: ~ }\n",
+		":3:17: tls.ciphers: is empty\n"
+		":3:35: tls.ciphersuites: takes a single value, not a list\n"
+		":3:47: tls.groups: has no value: give it one, or leave the key out\n"},
+	{BASE "tls: { alpn: [h2, \"\", [x], ~, "
+	      "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+	      "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+	      "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+	      "xxxx] }\n",
+		":3:19: tls.alpn[1]: is empty\n"
+		":3:23: tls.alpn[2]: takes a single value, not a list\n"
+		":3:28: tls.alpn[3]: has no value: give it one, or leave the key out\n"
+		":3:31: tls.alpn[4]: a protocol's name has at most 255 bytes\n"},
+	/* listen */
+	{"listen:\n"
+	 "  - name: a\n"
+	 "  - { name: a, address: \":80\" }\n"
+	 "  - { address: \":80\" }\n"
+	 "  - { address: \"[::1]:80\" }\n"
+	 "  - { address: \"[::1]:80\" }\n"
+	 "routes: [{ hosts: [x], backends: [\"y:1\"] }]\n",
+		":2:5: listen[0].address: is missing\n"
+		":3:13: listen[1].name: listen[0] has the name \"a\" already\n"
+		":4:16: listen[2].address: listen[1] has the address :80 already\n"
+		":6:16: listen[4].address: listen[3] has the address [::1]:80 already\n"},
+	{"listen: [{ address: 443 }, { address: \"localhost:443\" }, { address: \"unix:x\" }, "
+	 "\":80\", { address: \"a:99999\" }]\n"
+	 "routes: [{ hosts: [x], backends: [\"y:1\"] }]\n",
+		":1:21: listen[0].address: \"443\": an address is host:port, [v6]:port or "
+		"unix:/path\n"
+		":1:39: listen[1].address: \"localhost:443\" is a name: give the IP address to "
+		"listen on, like 127.0.0.1:443\n"
+		":1:69: listen[2].address: \"unix:x\": unix: takes an absolute path\n"
+		":1:81: listen[3]: takes a map of keys, not a single value\n"
+		":1:99: listen[4].address: \"a:99999\": \"99999\" is no port (1 to 65535)\n"},
+	/* tls */
+	{BASE "tls: { min_version: \"1.3\", max_version: \"1.2\" }\n",
+		":3:21: tls.min_version: is above tls.max_version\n"},
+	{BASE "tls:\n"
+	      "  certificates:\n"
+	      "    - {}\n"
+	      "    - { cert: a }\n"
+	      "    - { key: a }\n"
+	      "    - { cert: a, key: b, pem: c }\n"
+	      "    - { dir: d, pem: c }\n"
+	      "    - { pm: c }\n"
+	      "    - x.pem\n",
+		":10:9: tls.certificates[5].pm: unknown key, did you mean \"pem\"?\n"
+		":11:7: tls.certificates[6]: takes a map of keys, not a single value\n"
+		":5:7: tls.certificates[0]: takes one of: cert and key, pem, dir\n"
+		":6:7: tls.certificates[1]: key is missing: a pair is cert and key, one file with "
+		"both is pem\n"
+		":7:7: tls.certificates[2]: cert is missing: a pair is cert and key, one file with "
+		"both is pem\n"
+		":8:7: tls.certificates[3]: takes one of: cert and key, pem, dir\n"
+		":9:7: tls.certificates[4]: takes one of: cert and key, pem, dir\n"
+		":10:7: tls.certificates[5]: takes one of: cert and key, pem, dir\n"},
+	/* routes */
+	{"listen: [{ address: \":443\", name: https }]\n"
+	 "routes:\n"
+	 "  - {}\n"
+	 "  - { hosts: [], backends: [] }\n"
+	 "  - { hosts: a.example, backends: \"127.0.0.1:1\" }\n",
+		":3:5: routes[0].hosts: is missing\n"
+		":3:5: routes[0].backends: is missing\n"
+		":4:14: routes[1].hosts: needs at least one entry\n"
+		":4:28: routes[1].backends: needs at least one entry\n"
+		":5:14: routes[2].hosts: takes a list, not a single value: write [a, b]\n"
+		":5:35: routes[2].backends: takes a list, not a single value: write [a, b]\n"},
+	{"listen: [{ address: \":443\" }]\n"
+	 "routes:\n"
+	 "  - hosts: [a..b, \"*\", \"a.*.b\", \"*.*.b\", \"b\xc3\xbc"
+	 "cher.example\", \"a b\", \"a.example:443\", ~]\n"
+	 "    backends: [\":80\", x, { address: \"x:0\" }, {}, { weight: 1 }, [a]]\n",
+		":3:13: routes[0].hosts[0]: \"a..b\" is neither a host name nor \"*.\" in front of "
+		"one\n"
+		":3:19: routes[0].hosts[1]: \"*\" is neither a host name nor \"*.\" in front of "
+		"one\n"
+		":3:24: routes[0].hosts[2]: \"a.*.b\" is neither a host name nor \"*.\" in front "
+		"of one\n"
+		":3:33: routes[0].hosts[3]: \"*.*.b\" is neither a host name nor \"*.\" in front "
+		"of one\n"
+		":3:42: routes[0].hosts[4]: \"b\\xc3\\xbccher.example\" is not ASCII: write its "
+		"A-label (xn--...)\n"
+		":3:60: routes[0].hosts[5]: \"a b\" is neither a host name nor \"*.\" in front of "
+		"one\n"
+		":3:67: routes[0].hosts[6]: \"a.example:443\" is neither a host name nor \"*.\" in "
+		"front of one\n"
+		":3:84: routes[0].hosts[7]: has no value: give it one, or leave the key out\n"
+		":4:16: routes[0].backends[0].address: \":80\" has no host: write 127.0.0.1:80 for "
+		"this machine\n"
+		":4:23: routes[0].backends[1].address: \"x\": an address is host:port, [v6]:port "
+		"or unix:/path\n"
+		":4:37: routes[0].backends[2].address: \"x:0\": \"0\" is no port (1 to 65535)\n"
+		":4:46: routes[0].backends[3].address: is missing\n"
+		":4:50: routes[0].backends[4].address: is missing\n"
+		":4:65: routes[0].backends[5]: takes a map of keys, not a list\n"},
+	{"listen: [{ address: \":1\", name: one }, { address: \":2\", name: two }]\n"
+	 "routes:\n"
+	 "  - { hosts: [A.example., \"*.b.example\"], listeners: [one], backends: [\"x:1\"] }\n"
+	 "  - { hosts: [a.example, \"*.B.example\"], listeners: [two, oen, one, zzzzz, two], "
+	 "backends: [\"x:1\"] }\n"
+	 "  - { hosts: [default, default], listeners: [two], backends: [\"x:1\"] }\n"
+	 "  - { hosts: [default], backends: [\"x:1\"] }\n",
+		":4:59: routes[1].listeners[1]: no listener has the name \"oen\", did you mean "
+		"\"one\"?\n"
+		":4:69: routes[1].listeners[3]: no listener has the name \"zzzzz\"\n"
+		":4:76: routes[1].listeners[4]: \"two\" is there twice\n"
+		":4:15: routes[1].hosts[0]: \"a.example\" stands in routes[0] already, on the same "
+		"listeners\n"
+		":4:26: routes[1].hosts[1]: \"*.b.example\" stands in routes[0] already, on the "
+		"same listeners\n"
+		":5:24: routes[2].hosts[1]: \"default\" stands in routes[2] already, on the same "
+		"listeners\n"
+		":6:15: routes[3].hosts[0]: \"default\" stands in routes[2] already, on the same "
+		"listeners\n"},
+	{"listen: [{ address: \":1\" }]\n"
+	 "routes:\n"
+	 "  - hosts: [a]\n"
+	 "    backends: [\"x:1\"]\n"
+	 "    timeouts: { connect: 0s, idle: 5, half_closed: -1s, idel: 1s }\n"
+	 "    alpn: h2\n"
+	 "    min_version: \"1.0\"\n",
+		":5:26: routes[0].timeouts.connect: \"0s\" is out of range, 1ms to 3650d are "
+		"possible\n"
+		":5:36: routes[0].timeouts.idle: \"5\" has no unit: write 5s, or with ms, m, h or "
+		"d\n"
+		":5:52: routes[0].timeouts.half_closed: \"-1s\" is negative: a time is written "
+		"like 5s\n"
+		":5:57: routes[0].timeouts.idel: unknown key, did you mean \"idle\"?\n"
+		":6:11: routes[0].alpn: takes a list, not a single value: write [a, b]\n"
+		":7:18: routes[0].min_version: \"1.0\" is unknown, did you mean \"1.2\"?\n"},
+	{"listen: [{ address: \":1\" }]\n"
+	 "tls: { max_version: \"1.2\" }\n"
+	 "routes: [{ hosts: [a], backends: [\"x:1\"], min_version: \"1.3\" }]\n",
+		":3:56: routes[0].min_version: is above tls.max_version\n"},
+	/* admin */
+	{BASE "admin: {}\n", ":3:8: admin.address: is missing\n"},
+	{BASE "admin: { address: \":8888\" }\n",
+		":3:8: admin: needs a token, as :8888 is neither loopback nor a unix socket\n"},
+	{BASE "admin: { address: \"10.0.0.1:8888\", tokn: a-secret }\n",
+		":3:36: admin.tokn: unknown key, did you mean \"token\"?\n"
+		":3:8: admin: needs a token, as 10.0.0.1:8888 is neither loopback nor a unix "
+		"socket\n"},
+	{BASE "admin: { address: \":1\", token: a-secret, token_file: /nowhere }\n",
+		":3:42: admin.token_file: token is given too, on line 3: keep one of them\n"},
+	{BASE "admin: { address: \":1\", token: [a-secret] }\n",
+		":3:32: admin.token: takes a single value, not a list\n"},
+	{BASE "admin: { address: \":1\", token: \"a-secret${LT NONE}\" }\n",
+		":3:32: admin.token: after \"${\" a name and \"}\" or \":-default}\" are wanted; a "
+		"dollar sign itself is written $$\n"},
+	{BASE "admin: { address: \":1\", token: \"\" }\n", ":3:32: admin.token: is empty\n"},
+	{BASE "admin: { address: \":1\", token:a-secret }\n",
+		":3:25: admin.token: a space is missing behind the colon\n"
+		":3:8: admin: needs a token, as :1 is neither loopback nor a unix socket\n"},
+	{BASE "admin: { address: \":1\", token: *a-secret }\n",
+		":3:32: the alias has no anchor before it; text that begins with * is put in "
+		"quotes\n"},
+	{BASE "admin: { address: \":1\", token_file: /nowhere/token }\n",
+		":3:37: admin.token_file: cannot open /nowhere/token: No such file or directory\n"},
+	{BASE "admin: { address: \"localhost:1\" }\n",
+		":3:19: admin.address: \"localhost:1\" is a name: give the IP address to listen "
+		"on, like 127.0.0.1:1\n"},
+	/* not supported yet */
+	{"listen: [{ address: \":443\", proxy_protocol: true, trusted: [10.0.0.0/8], redirect: "
+	 "https }]\n"
+	 "routes:\n"
+	 "  - hosts: [default]\n"
+	 "    backends: [{ address: \"127.0.0.1:1\", weight: 3 }]\n"
+	 "    balance: least_conn\n"
+	 "    proxy_protocol: v2\n"
+	 "    health_check: { type: http, interval: 6s, timeout: 1s, rise: 1, fall: 1, method: "
+	 "GET, path: /, host: a, expect: 200 }\n",
+		":1:45: listen[0].proxy_protocol: not supported yet, but for its default: false\n"
+		":1:60: listen[0].trusted: not supported yet: leave the key out\n"
+		":1:84: listen[0].redirect: not supported yet: leave the key out\n"
+		":4:50: routes[0].backends[0].weight: not supported yet, but for its default: 1\n"
+		":5:14: routes[0].balance: not supported yet, but for its default: round_robin\n"
+		":6:21: routes[0].proxy_protocol: not supported yet, but for its default: none\n"
+		":7:27: routes[0].health_check.type: not supported yet, but for its default: none\n"
+		":7:43: routes[0].health_check.interval: not supported yet, but for its default: "
+		"5s\n"
+		":7:56: routes[0].health_check.timeout: not supported yet, but for its default: "
+		"2s\n"
+		":7:66: routes[0].health_check.rise: not supported yet, but for its default: 2\n"
+		":7:75: routes[0].health_check.fall: not supported yet, but for its default: 3\n"
+		":7:86: routes[0].health_check.method: not supported yet: leave the key out\n"
+		":7:97: routes[0].health_check.path: not supported yet: leave the key out\n"
+		":7:106: routes[0].health_check.host: not supported yet: leave the key out\n"
+		":7:117: routes[0].health_check.expect: not supported yet: leave the key out\n"},
+	{BASE "limits: { per_ip: 5 }\n"
+	      "connection_log: { file: x, format: json }\n"
+	      "notifications: [{ provider: ntfy, name: a, url: b, token: c, topic: d, format: "
+	      "plain }, { provider: webhook, method: PUT, mime_type: a/b, payload: $title, "
+	      "template: discord }]\n",
+		":3:19: limits.per_ip: not supported yet, but for its default: 0\n"
+		":4:17: connection_log: not supported yet: leave the key out\n"
+		":5:16: notifications: not supported yet: leave the key out\n"},
+	{BASE "autocert: { provider: cloudflare, email: a@b.c, acme_key_path: x, resolvers: "
+	      "[1.1.1.1], ca_dir_url: \"https://ca.example\", ca_certs: [a], eab_kid: a, eab_hmac: "
+	      "a-secret, profile: p, preferred_chain: c, options: { auth_token: t }, propagation: "
+	      "{ timeout: 3m, interval: 1s, servers: [a], disable: true } }\n",
+		":3:23: autocert.provider: \"cloudflare\" is not supported yet\n"
+		":3:42: autocert.email: not supported yet: leave the key out\n"
+		":3:64: autocert.acme_key_path: not supported yet, but for its default: "
+		"certs/acme.key\n"
+		":3:78: autocert.resolvers: not supported yet: leave the key out\n"
+		":3:101: autocert.ca_dir_url: not supported yet, but for its default: "
+		"https://acme-v02.api.letsencrypt.org/directory\n"
+		":3:133: autocert.ca_certs: not supported yet: leave the key out\n"
+		":3:147: autocert.eab_kid: not supported yet: leave the key out\n"
+		":3:160: autocert.eab_hmac: not supported yet: leave the key out\n"
+		":3:179: autocert.profile: not supported yet: leave the key out\n"
+		":3:199: autocert.preferred_chain: not supported yet: leave the key out\n"
+		":3:254: autocert.propagation.timeout: not supported yet, but for its default: 2m\n"
+		":3:268: autocert.propagation.interval: not supported yet, but for its default: "
+		"2s\n"
+		":3:281: autocert.propagation.servers: not supported yet: leave the key out\n"
+		":3:295: autocert.propagation.disable: not supported yet, but for its default: "
+		"false\n"},
+	/* they are checked all the same */
+	{BASE "limits: { per_ip: x }\n"
+	      "connection_log: { fiel: x }\n"
+	      "notifications: [{ provider: mail, tokn: x }, {}]\n",
+		":3:19: limits.per_ip: \"x\" is no whole number\n"
+		":4:19: connection_log.fiel: unknown key, did you mean \"file\"?\n"
+		":4:17: connection_log.file: is missing\n"
+		":5:29: notifications[0].provider: \"mail\" is unknown, possible: webhook, gotify, "
+		"ntfy\n"
+		":5:35: notifications[0].tokn: unknown key, did you mean \"token\"?\n"
+		":5:46: notifications[1].provider: is missing\n"},
+	{"listen: [{ address: \":443\", proxy_protocol: v1, redirect: http }]\n"
+	 "routes: [{ hosts: [x], backends: [{ address: \"a:1\", weight: 0 }], balance: leastconn, "
+	 "health_check: { typ: tcp, rise: 0, interval: 5 } }]\n",
+		":1:45: listen[0].proxy_protocol: \"v1\" is neither true nor false\n"
+		":1:59: listen[0].redirect: \"http\" is unknown, did you mean \"https\"?\n"
+		":2:61: routes[0].backends[0].weight: 0 is out of range, 1 to 256 are possible\n"
+		":2:76: routes[0].balance: \"leastconn\" is unknown, did you mean \"least_conn\"?\n"
+		":2:103: routes[0].health_check.typ: unknown key, did you mean \"type\"?\n"
+		":2:119: routes[0].health_check.rise: 0 is out of range, 1 to 1000 are possible\n"
+		":2:132: routes[0].health_check.interval: \"5\" has no unit: write 5s, or with ms, "
+		"m, h or d\n"},
+	/* autocert */
+	{BASE "autocert:\n", ":3:10: autocert: has no value: give it one, or leave the key out\n"},
+	{BASE "autocert: pseudo\n", ":3:11: autocert: takes a map of keys, not a single value\n"},
+	{BASE "autocert: { provider: custom }\n",
+		":3:23: autocert.provider: \"custom\" is unknown, possible: local, pseudo\n"},
+	{BASE "autocert: { provider: pseudo }\n",
+		":3:11: autocert: the provider pseudo needs domains: the names to put into its "
+		"certificate\n"},
+	{BASE "autocert: { provider: pseudo, domains: [] }\n",
+		":3:11: autocert: the provider pseudo needs domains: the names to put into its "
+		"certificate\n"},
+	{BASE "autocert: { provider: pseduo, domain: [a] }\n",
+		":3:23: autocert.provider: \"pseduo\" is unknown, did you mean \"pseudo\"?\n"
+		":3:31: autocert.domain: unknown key, did you mean \"domains\"?\n"},
+	{BASE "autocert: { provider: local, options: { lifetime: 1d }, cert_path: x, key_path: x "
+	      "}\n",
+		":3:41: autocert.options.lifetime: unknown key\n"
+		":3:11: autocert.key_path: is the cert_path of main too: /var/lib/lintel/x\n"},
+	{BASE "autocert: { provider: pseudo, domains: [a, \"*.a.b\", \"b.*.c\", a_b.c, -a.b, "
+	      "\"a-.b\", xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx.y], "
+	      "options: { lifetime: 1500ms, liftime: 1d }, certificate_key_type: RSA1024 }\n",
+		":3:53: autocert.domains[2]: \"b.*.c\" is neither a host name nor \"*.\" in front "
+		"of one\n"
+		":3:62: autocert.domains[3]: \"a_b.c\" is no DNS name: each label has 1 to 63 "
+		"letters, digits and inner hyphens\n"
+		":3:69: autocert.domains[4]: \"-a.b\" is no DNS name: each label has 1 to 63 "
+		"letters, digits and inner hyphens\n"
+		":3:75: autocert.domains[5]: \"a-.b\" is no DNS name: each label has 1 to 63 "
+		"letters, digits and inner hyphens\n"
+		":3:83: autocert.domains[6]: "
+		"\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx.y\" is no DNS "
+		"name: each label has 1 to 63 letters, digits and inner hyphens\n"
+		":3:218: autocert.certificate_key_type: \"RSA1024\" is unknown, possible: EC256, "
+		"EC384, RSA2048, RSA3072, RSA4096\n"
+		":3:173: autocert.options.lifetime: \"1500ms\" is no whole number of seconds\n"
+		":3:181: autocert.options.liftime: unknown key, did you mean \"lifetime\"?\n"},
+	{BASE "autocert: { provider: pseudo, domains: [a.b], options: [a] }\n",
+		":3:56: autocert.options: takes a map of keys, not a list\n"},
+	/* extras: what main has wrong is told once */
+	{BASE "autocert:\n"
+	      "  provider: pseudo\n"
+	      "  domains: [a_b.c]\n"
+	      "  email: x\n"
+	      "  options: { lifetime: 5 }\n"
+	      "  extra:\n"
+	      "    - { cert_path: a, key_path: b }\n"
+	      "    - { cert_path: a }\n"
+	      "    - { cert_path: c, key_path: ~, domains: ~, foo: ~ }\n"
+	      "    - { cert_path: d, key_path: d, extra: [] }\n"
+	      "    - { cert_path: e, key_path: certs/priv.key, provider: local, options: { "
+	      "lifetime: 1d } }\n"
+	      "    - text\n",
+		":5:13: autocert.domains[0]: \"a_b.c\" is no DNS name: each label has 1 to 63 "
+		"letters, digits and inner hyphens\n"
+		":6:10: autocert.email: not supported yet: leave the key out\n"
+		":7:24: autocert.options.lifetime: \"5\" has no unit: write 5s, or with ms, m, h "
+		"or d\n"
+		":10:7: autocert.extra[2]: needs a cert_path and a key_path of its own\n"
+		":11:7: autocert.extra[3]: needs a cert_path and a key_path of its own\n"
+		":11:48: autocert.extra[3].foo: unknown key\n"
+		":11:7: autocert.extra[3]: the provider pseudo needs domains: the names to put "
+		"into its certificate\n"
+		":12:7: autocert.extra[4]: cannot have an extra of its own\n"
+		":13:77: autocert.extra[5].options.lifetime: unknown key\n"
+		":14:7: autocert.extra[6]: takes a map of keys, not a single value\n"
+		":10:7: autocert.extra[2].cert_path: is the cert_path of extra[1] too: "
+		"/var/lib/lintel/a\n"
+		":13:7: autocert.extra[5].key_path: is the key_path of main too: "
+		"/var/lib/lintel/certs/priv.key\n"
+		":12:7: autocert.extra[4].key_path: is the cert_path of extra[4] too: "
+		"/var/lib/lintel/d\n"},
+	{BASE "autocert: { extra: { cert_path: a } }\n",
+		":3:20: autocert.extra: takes a list of maps of keys\n"},
+};
+
+static char folder[] = "/tmp/test_conf.XXXXXX";
+static char file[64];
+
+static int set_up(void **state)
+{
+	if (!mkdtemp(folder))
+		return -1;
+	snprintf(file, sizeof(file), "%s/lintel.yaml", folder);
+	unsetenv("LT_NONE");
+	setenv("LT_TOKEN", "from-env", 1);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	unlink(file);
+	return rmdir(folder);
+}
+
+static void write_text(const char *path, const char *text)
+{
+	struct error err = {""};
+
+	if (file_write(path, text, strlen(text), 0600, &err) < 0)
+		print_error("%s\n", err.text);
+	assert_string_equal(err.text, "");
+}
+
+/* All problems, each line without the file's name. */
+static char *joined(struct problems *p)
+{
+	struct str s = {0};
+
+	str_add(&s, "", 0);
+	for (size_t i = 0; i < p->n; i++)
+		str_addf(&s, "%s\n",
+			str_starts(p->lines[i], file) ? p->lines[i] + strlen(file) : p->lines[i]);
+	problems_clear(p);
+	return s.data;
+}
+
+static void assert_refused(const char *text, const char *want)
+{
+	struct problems p = {0};
+	char *got;
+
+	write_text(file, text);
+	assert_null(conf_load(file, &p));
+	got = joined(&p);
+	assert_string_equal(got, want);
+	free(got);
+}
+
+static void tells_every_problem(void **state)
+{
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_refused(bad[i].text, bad[i].want);
+}
+
+static void never_tells_a_secret(void **state)
+{
+	size_t seen = 0;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_null(strstr(bad[i].want, "a-secret"));
+		seen += strstr(bad[i].text, "a-secret") != NULL;
+	}
+	assert_true(seen > 5);
+}
+
+static void stops_after_a_thousand_problems(void **state)
+{
+	struct problems p = {0};
+	struct str s = {0};
+
+	str_addf(&s, BASE "tls:\n");
+	for (int i = 0; i < 5000; i++)
+		str_addf(&s, "  k%d: 1\n", i);
+	write_text(file, s.data);
+	assert_null(conf_load(file, &p));
+	assert_int_equal(p.n, PROBLEMS_MAX + 1);
+	assert_string_equal(p.lines[PROBLEMS_MAX], "and more problems, not listed");
+	problems_clear(&p);
+	str_clear(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(tells_every_problem),
+		cmocka_unit_test(never_tells_a_secret),
+		cmocka_unit_test(stops_after_a_thousand_problems),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
