@@ -83,3 +83,19 @@ def nginx(tmp_path):
     yield start
     for server in started:
         server.close()
+
+
+FIGURES = []
+
+
+@pytest.fixture
+def figure():
+    """figure("what", "value with unit"): printed at the end of the run; never judged."""
+    return lambda what, value: FIGURES.append((what, value))
+
+
+def pytest_terminal_summary(terminalreporter):
+    if FIGURES:
+        terminalreporter.section("figures")
+    for what, value in FIGURES:
+        terminalreporter.write_line(f"{what}: {value}")

@@ -112,7 +112,7 @@ class Nginx:
             f"""{user} daemon off; worker_processes 1; pid {self.dir}/pid; error_log stderr;
 events {{ worker_connections 16384; }}
 http {{
-    access_log off; keepalive_requests 1000000; client_max_body_size 0;
+    access_log off; keepalive_requests 1000000; keepalive_timeout 3600; client_max_body_size 0;
     client_body_temp_path {self.dir}/body; proxy_temp_path {self.dir}/proxy;
     fastcgi_temp_path {self.dir}/fastcgi; uwsgi_temp_path {self.dir}/uwsgi;
     scgi_temp_path {self.dir}/scgi;
