@@ -8,9 +8,10 @@
 #include "conf/conf.h"
 
 /* Mints provider `a`'s certificate (its key type, domains, lifetime) when the pair at its paths is
- * missing, does not match, lacks a configured domain, was not issued by this CA or has less than a third of its life
- * left; else leaves it. Key 0600 PKCS#8, certificate 0644 leaf first, directories 0755.
- * Returns 1 when minted, 0 when kept, -1 with a sentence. */
+ * missing, does not match, lacks a configured domain, was not issued by this CA or has less than a
+ * third of its life left; else leaves it. Key 0600 PKCS#8, certificate 0644 leaf first, directories
+ * 0755. Returns 1 when minted (which is logged, with the reason), 0 when kept, -1 with a sentence
+ * that names the provider. */
 int pseudo_ensure(const char *state_dir, const struct conf_autocert *a, struct error *err);
 
 #endif

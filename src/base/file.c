@@ -72,7 +72,7 @@ char *file_resolve(const char *folder, const char *path)
 	return path[0] == '/' ? mem_strdup(path) : mem_printf("%s/%s", folder, path);
 }
 
-static int sync_folder(const char *path, struct error *err)
+int file_sync_folder(const char *path, struct error *err)
 {
 	char *folder = file_folder(path);
 	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
@@ -100,7 +100,7 @@ static int write_synced(int fd, const char *data, size_t len)
 	return fsync(fd);
 }
 
-int file_write(const char *path, const void *data, size_t len, mode_t mode, struct error *err)
+int file_stage(const char *path, const void *data, size_t len, mode_t mode, struct error *err)
 {
 	char *temp = mem_printf("%s.new", path);
 	int fd, rc = -1;
@@ -112,22 +112,35 @@ int file_write(const char *path, const void *data, size_t len, mode_t mode, stru
 		error_set_errno(err, "cannot create %s", temp);
 		goto out;
 	}
+	rc = 0;
 	if (fchmod(fd, mode) < 0 || write_synced(fd, data, len) < 0) {
-		error_set_errno(err, "cannot write %s", temp);
-		close(fd);
+		rc = error_set_errno(err, "cannot write %s", temp);
 		unlink(temp);
-		goto out;
 	}
 	close(fd);
-	if (rename(temp, path) < 0) {
-		error_set_errno(err, "cannot rename %s to %s", temp, path);
-		unlink(temp);
-		goto out;
-	}
-	rc = sync_folder(path, err);
 out:
 	free(temp);
 	return rc;
+}
+
+int file_commit(const char *path, struct error *err)
+{
+	char *temp = mem_printf("%s.new", path);
+	int rc = 0;
+
+	if (rename(temp, path) < 0) {
+		rc = error_set_errno(err, "cannot rename %s to %s", temp, path);
+		unlink(temp);
+	}
+	free(temp);
+	return rc;
+}
+
+int file_write(const char *path, const void *data, size_t len, mode_t mode, struct error *err)
+{
+	if (file_stage(path, data, len, mode, err) < 0 || file_commit(path, err) < 0)
+		return -1;
+	return file_sync_folder(path, err);
 }
 
 int file_make_dirs(const char *path, mode_t mode, struct error *err)
@@ -173,7 +186,9 @@ int file_lock(const char *path, struct error *err)
 	} else {
 		n = pread(fd, pid, sizeof(pid) - 1, 0);
 		pid[n > 0 ? strcspn(pid, "\n") : 0] = '\0';
-		error_set(err, "%s is held by another lintel%s%s: stop it, or give this one a state_dir of its own",
+		error_set(err,
+			"%s is held by another lintel%s%s: stop it, or give this one a state_dir "
+			"of its own",
 			path, *pid ? ", process " : "", pid);
 	}
 	close(fd);

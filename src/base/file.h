@@ -16,6 +16,12 @@ char *file_read(const char *path, size_t max, size_t *len, struct error *err);
 /* Writes PATH.new with exactly `mode`, syncs it, renames it over PATH and syncs the directory. */
 int file_write(const char *path, const void *data, size_t len, mode_t mode, struct error *err);
 
+/* The halves of it, for files that change together: PATH.new written and synced, PATH.new renamed
+ * over PATH, and the folder of PATH synced, which makes both last. */
+int file_stage(const char *path, const void *data, size_t len, mode_t mode, struct error *err);
+int file_commit(const char *path, struct error *err);
+int file_sync_folder(const char *path, struct error *err);
+
 /* As mkdir -p: what is missing is made with `mode`. */
 int file_make_dirs(const char *path, mode_t mode, struct error *err);
 

@@ -1,0 +1,357 @@
+#include "autocert/pseudo.h"
+
+#include <errno.h>
+#include <openssl/ec.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/rand.h>
+#include <openssl/rsa.h>
+#include <openssl/x509v3.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "autocert/store.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "tls/cert.h"
+
+#define BACKDATE_S    300 /* for clients whose clock is behind */
+#define CA_LIFETIME_S (INT64_C(3650) * 86400)
+#define SERIAL_BYTES  16 /* RFC 5280, 4.1.2.2: at most 20 */
+
+static int openssl_error(struct error *err, const char *what)
+{
+	const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+
+	error_set(err, "%s: %s", what, reason ? reason : "OpenSSL gave no reason");
+	ERR_clear_error();
+	return -1;
+}
+
+static EVP_PKEY *make_key(enum conf_key_type type, struct error *err)
+{
+	EVP_PKEY *key = NULL;
+
+	switch (type) {
+	case KEY_EC256: key = EVP_EC_gen("P-256"); break;
+	case KEY_EC384: key = EVP_EC_gen("P-384"); break;
+	case KEY_RSA2048: key = EVP_RSA_gen(2048); break;
+	case KEY_RSA3072: key = EVP_RSA_gen(3072); break;
+	case KEY_RSA4096: key = EVP_RSA_gen(4096); break;
+	}
+	if (!key)
+		openssl_error(err, "cannot make a key");
+	return key;
+}
+
+static bool set_random_serial(X509 *x)
+{
+	unsigned char bytes[SERIAL_BYTES];
+	BIGNUM *b;
+	bool good;
+
+	if (RAND_bytes(bytes, sizeof(bytes)) != 1)
+		return false;
+	bytes[0] = (bytes[0] & 0x7f) | 0x40; /* positive, and always of this length */
+	b = BN_bin2bn(bytes, sizeof(bytes), NULL);
+	good = b && BN_to_ASN1_INTEGER(b, X509_get_serialNumber(x));
+	BN_free(b);
+	return good;
+}
+
+static bool add_extension(X509 *x, X509 *issuer, int nid, const char *value)
+{
+	X509_EXTENSION *e;
+	X509V3_CTX ctx;
+	bool good;
+
+	X509V3_set_ctx(&ctx, issuer, x, NULL, NULL, 0);
+	e = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
+	good = e && X509_add_ext(x, e, -1) == 1;
+	X509_EXTENSION_free(e);
+	return good;
+}
+
+/* What CA and leaf have in common; the caller adds extensions and signs. */
+static X509 *begin_certificate(EVP_PKEY *key, int64_t from, int64_t until)
+{
+	X509 *x = X509_new();
+
+	if (x && X509_set_version(x, X509_VERSION_3) && set_random_serial(x) &&
+		ASN1_TIME_set(X509_getm_notBefore(x), (time_t)from) &&
+		ASN1_TIME_set(X509_getm_notAfter(x), (time_t)until) && X509_set_pubkey(x, key))
+		return x;
+	X509_free(x);
+	return NULL;
+}
+
+static X509 *make_ca_certificate(EVP_PKEY *key, struct error *err)
+{
+	int64_t now = clock_wall_s();
+	X509 *x = begin_certificate(key, now - BACKDATE_S, now + CA_LIFETIME_S);
+	unsigned char tag[4];
+	char hex[2 * sizeof(tag) + 1], cn[64];
+
+	/* Each CA has a name of its own, so that an old one in a trust store is not taken for it.
+	 */
+	if (!x || RAND_bytes(tag, sizeof(tag)) != 1)
+		goto fail;
+	str_hex(hex, tag, sizeof(tag));
+	snprintf(cn, sizeof(cn), "lintel pseudo CA %s", hex);
+	if (X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC,
+		    (const unsigned char *)cn, -1, -1, 0) &&
+		X509_set_issuer_name(x, X509_get_subject_name(x)) &&
+		add_extension(x, x, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") &&
+		add_extension(x, x, NID_key_usage, "critical,keyCertSign,cRLSign") &&
+		add_extension(x, x, NID_subject_key_identifier, "hash") &&
+		X509_sign(x, key, EVP_sha256()))
+		return x;
+fail:
+	openssl_error(err, "cannot make the CA's certificate");
+	X509_free(x);
+	return NULL;
+}
+
+/* RFC 5280, 4.2.1.6: critical, because the subject is empty. Returns a new string. */
+static char *alt_names(const struct conf_strings *domains)
+{
+	struct str s = {0};
+
+	str_addf(&s, "critical");
+	for (size_t i = 0; i < domains->n; i++)
+		str_addf(&s, ",DNS:%s", domains->v[i]);
+	return s.data;
+}
+
+static X509 *make_leaf(const struct conf_autocert *a, EVP_PKEY *key, const struct cert_parsed *ca,
+	int64_t ca_until, struct error *err)
+{
+	int64_t from = clock_wall_s() - BACKDATE_S, until = from + a->lifetime_s;
+	X509 *x = begin_certificate(key, from, until < ca_until ? until : ca_until);
+	bool rsa = EVP_PKEY_is_a(key, "RSA");
+	char *names = alt_names(&a->domains);
+
+	if (!x || !X509_set_issuer_name(x, X509_get_subject_name(ca->leaf)) ||
+		!add_extension(x, ca->leaf, NID_basic_constraints, "critical,CA:FALSE") ||
+		!add_extension(x, ca->leaf, NID_key_usage,
+			rsa ? "critical,digitalSignature,keyEncipherment"
+			    : "critical,digitalSignature") ||
+		!add_extension(x, ca->leaf, NID_ext_key_usage, "serverAuth") ||
+		!add_extension(x, ca->leaf, NID_subject_key_identifier, "hash") ||
+		!add_extension(x, ca->leaf, NID_authority_key_identifier, "keyid:always") ||
+		!add_extension(x, ca->leaf, NID_subject_alt_name, names) ||
+		!X509_sign(x, ca->key, EVP_sha256())) {
+		openssl_error(err, "cannot make the certificate");
+		X509_free(x);
+		x = NULL;
+	}
+	free(names);
+	return x;
+}
+
+static int write_pair(
+	X509 *x, EVP_PKEY *key, const char *cert_path, const char *key_path, struct error *err)
+{
+	BIO *cert_bio = BIO_new(BIO_s_mem()), *key_bio = BIO_new(BIO_s_mem());
+	char *cert_pem, *key_pem = NULL;
+	int rc = -1;
+
+	/* The NUL at the end makes strings of them. */
+	if (!cert_bio || !key_bio || !PEM_write_bio_X509(cert_bio, x) ||
+		!PEM_write_bio_PKCS8PrivateKey(key_bio, key, NULL, NULL, 0, NULL, NULL) ||
+		BIO_write(cert_bio, "", 1) != 1 || BIO_write(key_bio, "", 1) != 1) {
+		openssl_error(err, "cannot write PEM");
+		goto out;
+	}
+	BIO_get_mem_data(cert_bio, &cert_pem);
+	BIO_get_mem_data(key_bio, &key_pem);
+	rc = store_write_pair(cert_path, cert_pem, key_path, key_pem, err);
+	OPENSSL_cleanse(key_pem, strlen(key_pem));
+out:
+	BIO_free(cert_bio);
+	BIO_free(key_bio);
+	return rc;
+}
+
+/* Puts what is left of a CA that cannot be used out of the way. */
+static int put_aside(const char *path, int64_t now, struct error *err)
+{
+	char *aside = mem_printf("%s.broken-%lld", path, (long long)now);
+	int rc = 0;
+
+	if (access(path, F_OK) == 0 && rename(path, aside) < 0)
+		rc = error_set_errno(err, "cannot rename %s to %s", path, aside);
+	free(aside);
+	return rc;
+}
+
+/* What an administrator can and should mend is no reason for a new CA. */
+static bool is_kept_from_us(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return errno != ENOENT;
+	return access(path, R_OK) < 0 || (st.st_mode & S_IROTH) != 0;
+}
+
+static int make_ca(const char *cert_path, const char *key_path, struct error *err)
+{
+	EVP_PKEY *key = make_key(KEY_EC256, err);
+	X509 *x = key ? make_ca_certificate(key, err) : NULL;
+	int rc = x ? write_pair(x, key, cert_path, key_path, err) : -1;
+
+	if (rc == 0)
+		log_info("pseudo: made a CA; clients that shall trust its certificates need %s",
+			cert_path);
+	X509_free(x);
+	EVP_PKEY_free(key);
+	return rc;
+}
+
+static struct cert *load_ca(
+	const char *cert_path, const char *key_path, struct cert_parsed *ca, struct error *err)
+{
+	struct cert *c = cert_load(cert_path, key_path, err);
+
+	if (!c)
+		return NULL;
+	if (c->not_after <= clock_wall_s()) {
+		error_set(err, "%s has expired", cert_path);
+	} else if (cert_parse(c, ca, err) == 0) {
+		if (X509_check_ca(ca->leaf) == 1)
+			return c;
+		error_set(err, "%s is no CA's certificate", cert_path);
+		cert_parsed_clear(ca);
+	}
+	cert_unref(c);
+	return NULL;
+}
+
+/* The CA, made when there is none. Several providers use one: the lock is for jobs that come at the
+ * same time. */
+static struct cert *get_ca(const char *state_dir, struct cert_parsed *ca, struct error *err)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	char *cert_path = mem_printf("%s/pseudo/ca.crt", state_dir);
+	char *key_path = mem_printf("%s/pseudo/ca.key", state_dir);
+	int64_t now = clock_wall_s();
+	struct cert *c = NULL;
+
+	pthread_mutex_lock(&lock);
+	if (store_repair_pair(cert_path, key_path, err) < 0)
+		goto out;
+	if (access(cert_path, F_OK) == 0 || access(key_path, F_OK) == 0) {
+		struct error why = {""};
+
+		c = load_ca(cert_path, key_path, ca, &why);
+		if (c)
+			goto out;
+		if (access(cert_path, R_OK) < 0 ? errno != ENOENT : is_kept_from_us(key_path)) {
+			error_set(err, "%s", why.text);
+			goto out;
+		}
+		log_warn("pseudo: %s; what is there is kept as *.broken-%lld, and a new CA made",
+			why.text, (long long)now);
+		if (put_aside(cert_path, now, err) < 0 || put_aside(key_path, now, err) < 0)
+			goto out;
+	}
+	if (make_ca(cert_path, key_path, err) == 0)
+		c = load_ca(cert_path, key_path, ca, err);
+out:
+	pthread_mutex_unlock(&lock);
+	free(cert_path);
+	free(key_path);
+	return c;
+}
+
+static bool has_name(const struct cert *c, const char *name)
+{
+	for (size_t i = 0; i < c->n_names; i++) {
+		if (strcmp(c->names[i], name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool is_issued_by(const struct cert *c, const struct cert_parsed *ca)
+{
+	struct cert_parsed p;
+	bool good = cert_parse(c, &p, NULL) == 0 &&
+		    X509_check_issued(ca->leaf, p.leaf) == X509_V_OK &&
+		    X509_verify(p.leaf, ca->key) == 1;
+
+	ERR_clear_error();
+	cert_parsed_clear(&p);
+	return good;
+}
+
+/* Why a new certificate is needed, in `why`; false when the old one does. */
+static bool needs_new(
+	const struct conf_autocert *a, const struct cert_parsed *ca, struct error *why)
+{
+	int64_t now = clock_wall_s();
+	bool needed = true;
+	struct cert *c;
+
+	if (access(a->cert_path, F_OK) < 0 && access(a->key_path, F_OK) < 0) {
+		error_set(why, "there was none");
+		return true;
+	}
+	c = cert_load(a->cert_path, a->key_path, why);
+	if (!c)
+		return true;
+	for (size_t i = 0; i < a->domains.n; i++) {
+		if (!has_name(c, a->domains.v[i])) {
+			error_set(why, "the old one lacks %s", a->domains.v[i]);
+			goto out;
+		}
+	}
+	if (!is_issued_by(c, ca))
+		error_set(why, "the old one is not of this CA");
+	else if (now < c->not_before || c->not_after - now < (c->not_after - c->not_before) / 3)
+		error_set(why, "the old one has less than a third of its life left");
+	else
+		needed = false;
+out:
+	cert_unref(c);
+	return needed;
+}
+
+int pseudo_ensure(const char *state_dir, const struct conf_autocert *a, struct error *err)
+{
+	struct cert_parsed ca = {0};
+	struct error why = {""};
+	EVP_PKEY *key = NULL;
+	X509 *x = NULL;
+	struct cert *ca_cert = get_ca(state_dir, &ca, err);
+	int rc = -1;
+
+	if (!ca_cert || store_repair_pair(a->cert_path, a->key_path, err) < 0)
+		goto out;
+	if (!needs_new(a, &ca, &why)) {
+		rc = 0;
+		goto out;
+	}
+	key = make_key(a->key_type, err);
+	if (key)
+		x = make_leaf(a, key, &ca, ca_cert->not_after, err);
+	if (!x || write_pair(x, key, a->cert_path, a->key_path, err) < 0)
+		goto out;
+	log_info("autocert: %s: pseudo: minted %s (%s)", a->name, a->cert_path, why.text);
+	rc = 1;
+out:
+	if (rc < 0)
+		error_prefix(err, "autocert: %s: pseudo", a->name);
+	X509_free(x);
+	EVP_PKEY_free(key);
+	cert_parsed_clear(&ca);
+	cert_unref(ca_cert);
+	return rc;
+}
