@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/file.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "conf/conf.h"
 
@@ -458,6 +459,24 @@ static void adds_problems_at_places(void **state)
 	conf_free(c);
 }
 
+static void takes_the_files_that_come_with_it(void **state)
+{
+	static const char *const files[] = {"conf/lintel.yaml", "conf/demo.yaml"};
+	const char *source = getenv("srcdir");
+	struct problems p = {0};
+
+	for (size_t i = 0; i < 2; i++) {
+		char *path = mem_printf("%s/%s", source ? source : ".", files[i]);
+		struct conf *c = conf_load(path, &p);
+
+		for (size_t j = 0; j < p.n; j++)
+			print_error("%s\n", p.lines[j]);
+		assert_non_null(c);
+		conf_free(c);
+		free(path);
+	}
+}
+
 static void knows_the_default_file(void **state)
 {
 	unsetenv("LINTEL_CONFIG");
@@ -484,6 +503,7 @@ int main(void)
 		cmocka_unit_test(names_what_a_reload_cannot_change),
 		cmocka_unit_test(names_files_that_cannot_be_read),
 		cmocka_unit_test(adds_problems_at_places),
+		cmocka_unit_test(takes_the_files_that_come_with_it),
 		cmocka_unit_test(knows_the_default_file),
 	};
 
