@@ -56,15 +56,15 @@ static int parse_unix(struct address *a, struct error *err)
 	if (*path != '/')
 		return error_set(err, "\"%s\": unix: takes an absolute path", a->text);
 	if (strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
-		return error_set(err, "\"%s\": the path of a unix socket has at most %zu bytes", a->text,
-			sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
+		return error_set(err, "\"%s\": the path of a unix socket has at most %zu bytes",
+			a->text, sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
 	a->kind = ADDRESS_UNIX;
 	a->host = mem_strdup(path);
 	return 0;
 }
 
-static int parse_host(struct address *a, const char *host, size_t len, bool bracketed,
-	struct error *err)
+static int parse_host(
+	struct address *a, const char *host, size_t len, bool bracketed, struct error *err)
 {
 	unsigned char bin[16];
 
@@ -76,17 +76,18 @@ static int parse_host(struct address *a, const char *host, size_t len, bool brac
 	if (bracketed) {
 		a->kind = ADDRESS_IP;
 		if (inet_pton(AF_INET6, a->host, bin) != 1)
-			return error_set(err, "\"%s\": \"%s\" is no IPv6 address", a->text, a->host);
+			return error_set(
+				err, "\"%s\": \"%s\" is no IPv6 address", a->text, a->host);
 	} else if (inet_pton(AF_INET, a->host, bin) == 1) {
 		a->kind = ADDRESS_IP;
 	} else if (strchr(a->host, ':')) {
-		return error_set(err, "\"%s\": an IPv6 address stands in brackets, [%s]:port", a->text,
-			a->host);
+		return error_set(err, "\"%s\": an IPv6 address stands in brackets, [%s]:port",
+			a->text, a->host);
 	} else if (is_host_name(a->host) && strspn(a->host, "0123456789.") != len) {
 		a->kind = ADDRESS_NAME;
 	} else {
-		return error_set(err, "\"%s\": \"%s\" is neither an IP address nor a host name", a->text,
-			a->host);
+		return error_set(err, "\"%s\": \"%s\" is neither an IP address nor a host name",
+			a->text, a->host);
 	}
 	return 0;
 }
@@ -104,13 +105,14 @@ int address_parse(struct address *a, const char *text, struct error *err)
 		end = bracketed ? strchr(text, ']') : strrchr(text, ':');
 		colon = bracketed && end ? end + 1 : end;
 		if (!colon || *colon != ':')
-			rc = error_set(err, "\"%s\": an address is host:port, [v6]:port or unix:/path",
-				text);
+			rc = error_set(err,
+				"\"%s\": an address is host:port, [v6]:port or unix:/path", text);
 		else if (parse_port(colon + 1, &a->port) < 0)
-			rc = error_set(err, "\"%s\": \"%s\" is no port (1 to 65535)", text, colon + 1);
+			rc = error_set(
+				err, "\"%s\": \"%s\" is no port (1 to 65535)", text, colon + 1);
 		else
-			rc = parse_host(a, text + bracketed, (size_t)(end - text) - bracketed, bracketed,
-				err);
+			rc = parse_host(a, text + bracketed, (size_t)(end - text) - bracketed,
+				bracketed, err);
 	}
 	if (rc < 0)
 		address_clear(a);
@@ -133,8 +135,19 @@ void address_clear(struct address *a)
 
 bool address_is_loopback(const struct address *a)
 {
-	return (a->kind == ADDRESS_NAME && strcasecmp(a->host, "localhost") == 0) ||
-		(a->kind == ADDRESS_IP && (str_starts(a->host, "127.") || strcmp(a->host, "::1") == 0));
+	struct in6_addr v6;
+
+	switch (a->kind) {
+	case ADDRESS_NAME: return strcasecmp(a->host, "localhost") == 0;
+	case ADDRESS_IP:
+		if (inet_pton(AF_INET6, a->host, &v6) != 1)
+			return str_starts(a->host, "127.");
+		return IN6_IS_ADDR_LOOPBACK(&v6) ||
+		       (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == 127);
+	case ADDRESS_ANY:
+	case ADDRESS_UNIX: break;
+	}
+	return false;
 }
 
 int address_to_endpoint(const struct address *a, struct endpoint *e, struct error *err)
@@ -160,8 +173,7 @@ int address_to_endpoint(const struct address *a, struct endpoint *e, struct erro
 		if (a->host && inet_pton(AF_INET6, a->host, &e->in6.sin6_addr) != 1)
 			return error_set(err, "\"%s\": no IP address", a->text);
 		return 0;
-	case ADDRESS_NAME:
-		break;
+	case ADDRESS_NAME: break;
 	}
 	return error_set(err, "\"%s\": an IP address is wanted here, not a name", a->text);
 }

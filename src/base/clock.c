@@ -32,7 +32,8 @@ const char *clock_rfc3339(char out[CLOCK_RFC3339_SIZE], int64_t unix_s, int ms)
 	struct tm tm;
 	size_t n;
 
-	if (!gmtime_r(&t, &tm) || !(n = strftime(out, CLOCK_RFC3339_SIZE, "%Y-%m-%dT%H:%M:%S", &tm)))
+	if (!gmtime_r(&t, &tm) ||
+		!(n = strftime(out, CLOCK_RFC3339_SIZE, "%Y-%m-%dT%H:%M:%S", &tm)))
 		n = (size_t)snprintf(out, CLOCK_RFC3339_SIZE, "invalid");
 	if (ms >= 0)
 		snprintf(out + n, CLOCK_RFC3339_SIZE - n, ".%03dZ", ms);

@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-int64_t clock_mono_ms(void);   /* coarse: a tick of 1 to 4 ms, some 5 ns */
-int64_t clock_mono_us(void);   /* fine, for measuring */
+int64_t clock_mono_ms(void); /* coarse: a tick of 1 to 4 ms, some 5 ns */
+int64_t clock_mono_us(void); /* fine, for measuring */
 int64_t clock_wall_s(void);
 
 #define CLOCK_RFC3339_SIZE 32

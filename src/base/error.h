@@ -28,7 +28,7 @@ struct problems {
 	size_t n;
 };
 
-#define PROBLEMS_MAX 1000 /* further ones are counted in the last line only */
+#define PROBLEMS_MAX 1000 /* the last line then says that there are more */
 
 void problems_add(struct problems *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void problems_clear(struct problems *p);

@@ -143,22 +143,36 @@ int file_write(const char *path, const void *data, size_t len, mode_t mode, stru
 	return file_sync_folder(path, err);
 }
 
+static int make_dir(const char *path, mode_t mode, struct error *err)
+{
+	struct stat st;
+
+	if (mkdir(path, mode) == 0) {
+		if (chmod(path, mode) < 0) /* the umask took its share */
+			return error_set_errno(err, "cannot set the mode of %s", path);
+		return 0;
+	}
+	if (errno != EEXIST)
+		return error_set_errno(err, "cannot make the directory %s", path);
+	if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode))
+		return error_set(err, "cannot make the directory %s: a file has that name", path);
+	return 0;
+}
+
 int file_make_dirs(const char *path, mode_t mode, struct error *err)
 {
-	char *copy = mem_strdup(path);
+	char *copy = mem_strdup(path), *p = copy;
 	int rc = 0;
 
-	for (char *p = copy + 1; rc == 0; p++) {
-		char kept = *p;
+	while (*p && rc == 0) {
+		char kept;
 
-		if (kept != '/' && kept != '\0')
-			continue;
+		p += strspn(p, "/");
+		p += strcspn(p, "/");
+		kept = *p;
 		*p = '\0';
-		if (mkdir(copy, mode) < 0 && errno != EEXIST)
-			rc = error_set_errno(err, "cannot make the directory %s", copy);
+		rc = make_dir(copy, mode, err);
 		*p = kept;
-		if (!kept)
-			break;
 	}
 	free(copy);
 	return rc;

@@ -22,7 +22,7 @@ int file_stage(const char *path, const void *data, size_t len, mode_t mode, stru
 int file_commit(const char *path, struct error *err);
 int file_sync_folder(const char *path, struct error *err);
 
-/* As mkdir -p: what is missing is made with `mode`. */
+/* As mkdir -p: what is missing is made with exactly `mode`. */
 int file_make_dirs(const char *path, mode_t mode, struct error *err);
 
 /* The folder of `path`, "." for a bare name. Returns a new string. */

@@ -1,6 +1,7 @@
-/* The log: one line per event, as text or JSON, written by a thread of its own from a bounded queue,
- * so that a slow disk holds nobody up; lines that must be dropped are counted and said later.
- * Before log_start() and after log_stop() lines go to standard error directly. Any thread may log.
+/* The log: one line per event, as text or JSON, written by a thread of its own from a bounded
+ * queue, so that a slow disk holds nobody up; lines that must be dropped are counted and said
+ * later. Before log_start() and after log_stop() lines go to standard error directly. Any thread
+ * may log.
  *
  * Bytes of a peer go through str_escape() first; control characters in a line are escaped here all
  * the same, so that no line can forge another. */
@@ -19,8 +20,8 @@ enum log_format { LOG_TEXT, LOG_JSON };
 int log_start(const char *file, struct error *err);
 void log_stop(void); /* writes what is queued */
 
-/* These three may be called while running (a reload, SIGUSR1). A file that cannot be opened leaves
- * the old one in use. */
+/* These three may be called while running (a reload, SIGUSR1), by the control thread. A file that
+ * cannot be opened leaves the old one in use. */
 void log_configure(enum log_level level, enum log_format format);
 int log_set_file(const char *file, struct error *err);
 int log_reopen(struct error *err);

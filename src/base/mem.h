@@ -7,9 +7,9 @@
 #include <stddef.h>
 
 void *mem_alloc(size_t size);
-void *mem_zalloc(size_t size);                         /* zeroed */
+void *mem_zalloc(size_t size);                             /* zeroed */
 void *mem_realloc_array(void *old, size_t n, size_t size); /* aborts when n * size overflows */
-char *mem_strdup(const char *s);                       /* NULL gives NULL */
+char *mem_strdup(const char *s);                           /* NULL gives NULL */
 char *mem_strndup(const char *s, size_t n);
 void *mem_dup(const void *data, size_t size);
 char *mem_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -156,37 +156,44 @@ static int add_names(scmp_filter_ctx filter, uint32_t action, const char *const 
 	return rc;
 }
 
+static struct scmp_arg_cmp equals(unsigned int arg, scmp_datum_t value)
+{
+	return (struct scmp_arg_cmp){.arg = arg, .op = SCMP_CMP_EQ, .datum_a = value};
+}
+
+static struct scmp_arg_cmp masked(unsigned int arg, scmp_datum_t mask, scmp_datum_t value)
+{
+	return (struct scmp_arg_cmp){arg, SCMP_CMP_MASKED_EQ, mask, value};
+}
+
 /* The calls that are allowed for some arguments only. */
 static int add_conditional(scmp_filter_ctx filter)
 {
+#ifdef __s390x__
+	const unsigned int clone_flags = 1;
+#else
+	const unsigned int clone_flags = 0;
+#endif
 	const uint32_t allow = SCMP_ACT_ALLOW;
-	const uint64_t own = (uint64_t)getpid();
+	const scmp_datum_t own = (scmp_datum_t)getpid(), x = PROT_EXEC, wx = PROT_EXEC | PROT_WRITE;
 	int rc = 0;
 
 	for (size_t i = 0; i < sizeof(families) / sizeof(*families); i++)
-		rc |= seccomp_rule_add(filter, allow, SCMP_SYS(socket), 1,
-			SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
-	rc |= seccomp_rule_add(filter, allow, SCMP_SYS(socket), 2, SCMP_A0(SCMP_CMP_EQ, AF_NETLINK),
-		SCMP_A2(SCMP_CMP_EQ, NETLINK_ROUTE)); /* getaddrinfo's look at our addresses */
-	for (size_t i = 0; i < sizeof(ioctls) / sizeof(*ioctls); i++)
 		rc |= seccomp_rule_add(
-			filter, allow, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, ioctls[i]));
+			filter, allow, SCMP_SYS(socket), 1, equals(0, (scmp_datum_t)families[i]));
+	rc |= seccomp_rule_add(filter, allow, SCMP_SYS(socket), 2, equals(0, AF_NETLINK),
+		equals(2, NETLINK_ROUTE)); /* getaddrinfo's look at our addresses */
+	for (size_t i = 0; i < sizeof(ioctls) / sizeof(*ioctls); i++)
+		rc |= seccomp_rule_add(filter, allow, SCMP_SYS(ioctl), 1, equals(1, ioctls[i]));
 	/* Libraries loaded late (NSS modules, providers of OpenSSL) are mapped executable from
 	 * their file, never written to there. */
+	rc |= seccomp_rule_add(filter, allow, SCMP_SYS(mmap), 1, masked(2, x, 0));
+	rc |= seccomp_rule_add(filter, allow, SCMP_SYS(mmap), 1, masked(2, wx, x));
+	rc |= seccomp_rule_add(filter, allow, SCMP_SYS(mprotect), 1, masked(2, x, 0));
 	rc |= seccomp_rule_add(
-		filter, allow, SCMP_SYS(mmap), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-	rc |= seccomp_rule_add(filter, allow, SCMP_SYS(mmap), 1,
-		SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC | PROT_WRITE, PROT_EXEC));
-	rc |= seccomp_rule_add(
-		filter, allow, SCMP_SYS(mprotect), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-	rc |= seccomp_rule_add(filter, allow, SCMP_SYS(clone), 1,
-#ifdef __s390x__
-		SCMP_A1(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
-#else
-		SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
-#endif
-	rc |= seccomp_rule_add(filter, allow, SCMP_SYS(tgkill), 1, SCMP_A0(SCMP_CMP_EQ, own));
-	rc |= seccomp_rule_add(filter, allow, SCMP_SYS(kill), 1, SCMP_A0(SCMP_CMP_EQ, own));
+		filter, allow, SCMP_SYS(clone), 1, masked(clone_flags, CLONE_THREAD, CLONE_THREAD));
+	rc |= seccomp_rule_add(filter, allow, SCMP_SYS(tgkill), 1, equals(0, own));
+	rc |= seccomp_rule_add(filter, allow, SCMP_SYS(kill), 1, equals(0, own));
 	return rc;
 }
 

@@ -64,14 +64,16 @@ void str_clear(struct str *s)
 const char *str_escape(char *out, size_t size, const void *bytes, size_t len)
 {
 	const unsigned char *b = bytes;
-	size_t o = 0;
+	size_t o = 0, cut = 0; /* where "..." and the NUL still fit */
 
 	for (size_t i = 0; i < len; i++) {
 		bool plain = b[i] >= 0x20 && b[i] < 0x7f && b[i] != '\\' && b[i] != '"';
 
-		if (o + (plain ? 1 : 4) + 4 > size) { /* room for "..." and the NUL stays */
-			memcpy(out + o, "...", 3);
-			o += 3;
+		if (o + 4 <= size)
+			cut = o;
+		if (o + (plain ? 1 : 4) + 1 > size) {
+			memcpy(out + cut, "...", 3);
+			o = cut + 3;
 			break;
 		}
 		if (plain)
@@ -83,7 +85,8 @@ const char *str_escape(char *out, size_t size, const void *bytes, size_t len)
 	return out;
 }
 
-/* Optimal string alignment: insertions, deletions, changes and swaps of neighbours count one each. */
+/* Optimal string alignment: insertions, deletions, changes and swaps of neighbours count one each.
+ */
 static size_t edit_distance(const char *a, size_t la, const char *b, size_t lb)
 {
 	size_t rows[3][65];

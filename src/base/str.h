@@ -1,4 +1,4 @@
-/* Strings: a growing, capped buffer, and what is done to text that people or peers wrote.
+/* Strings: a growing buffer, and what is done to text that people or peers wrote.
  * Plain data of one thread. */
 #ifndef LINTEL_BASE_STR_H
 #define LINTEL_BASE_STR_H
@@ -17,7 +17,7 @@ void str_addf(struct str *s, const char *fmt, ...) __attribute__((format(printf,
 void str_clear(struct str *s); /* frees; the struct may be used again */
 
 /* Writes bytes of a peer as printable ASCII: others, quotes and backslashes as \xNN, cut with "..."
- * so that it fits `size` (at least 8). Returns `out`. */
+ * where it does not fit `size` (at least 8). Returns `out`. */
 const char *str_escape(char *out, size_t size, const void *bytes, size_t len);
 
 /* The word of `words` (n of them, NULLs skipped) that is nearest to `word` when a person could have
@@ -25,7 +25,7 @@ const char *str_escape(char *out, size_t size, const void *bytes, size_t len);
 const char *str_nearest(const char *word, const char *const *words, size_t n);
 
 bool str_starts(const char *s, const char *prefix);
-void str_lower(char *s); /* ASCII only */
+void str_lower(char *s);                                /* ASCII only */
 void str_hex(char *out, const void *bytes, size_t len); /* lower case; 2 * len + 1 bytes */
 
 #endif
