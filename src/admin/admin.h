@@ -21,7 +21,7 @@ struct admin_listener { /* one line of /api/v1/status */
 struct admin_server {
 	const char *address;
 	uint64_t active, connects, failures; /* connections now; since start */
-	bool up; /* false only when its name has no address yet */
+	bool up;                             /* false only when its name has no address yet */
 };
 
 struct admin_route {
@@ -31,11 +31,12 @@ struct admin_route {
 	size_t n_servers;
 };
 
-struct admin_view { /* the process at this moment; borrowed for the call that got it */
-	int64_t started;       /* Unix seconds */
-	int64_t loaded;        /* when the running configuration was loaded */
+struct admin_view {      /* the process at this moment; borrowed for the call that got it */
+	int64_t started; /* Unix seconds */
+	int64_t loaded;  /* when the running configuration was loaded */
 	uint64_t reloads_ok, reloads_failed;
-	const char *last_reload_error; /* first problem of the last reload when that failed, else NULL */
+	const char *last_reload_error; /* first problem of the last reload when that failed, else
+					  NULL */
 	int workers;
 	bool draining;
 	struct stats_sum stats;
@@ -64,8 +65,8 @@ struct admin;
 /* Binds the address (a unix path is unlinked when stale, 0660) and listens; no request is answered
  * before admin_start(). Opened before privileges are dropped. */
 struct admin *admin_open(const struct conf_admin *conf, struct error *err);
-int admin_start(struct admin *a, struct event_base *base, const struct admin_ops *ops,
-	struct error *err);
+int admin_start(
+	struct admin *a, struct event_base *base, const struct admin_ops *ops, struct error *err);
 /* A reload may have changed the token (never the address). */
 void admin_configure(struct admin *a, const struct conf_admin *conf);
 /* Ends open connections and removes a unix path. NULL is fine. A `done` that comes later than this

@@ -1,0 +1,276 @@
+#include "config.h"
+
+#include "admin/api.h"
+
+#include <openssl/x509v3.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+
+static void add(struct json_object *to, const char *key, struct json_object *value)
+{
+	json_object_object_add(to, key, value);
+}
+
+static void add_uint(struct json_object *to, const char *key, uint64_t value)
+{
+	json_object_object_add(to, key, json_object_new_uint64(value));
+}
+
+static void add_int(struct json_object *to, const char *key, int64_t value)
+{
+	json_object_object_add(to, key, json_object_new_int64(value));
+}
+
+/* NULL becomes null. */
+static void add_string(struct json_object *to, const char *key, const char *value)
+{
+	json_object_object_add(to, key, value ? json_object_new_string(value) : NULL);
+}
+
+struct json_object *api_message(const char *message, const char *key, const struct problems *list)
+{
+	struct json_object *o = json_object_new_object(), *lines;
+
+	add_string(o, "message", message);
+	if (!list || !list->n)
+		return o;
+	lines = json_object_new_array();
+	for (size_t i = 0; i < list->n; i++)
+		json_object_array_add(lines, json_object_new_string(list->lines[i]));
+	add(o, key, lines);
+	return o;
+}
+
+struct json_object *api_version(void)
+{
+	struct json_object *o = json_object_new_object();
+
+	add_string(o, "version", PACKAGE_VERSION);
+	return o;
+}
+
+/* ---- status ---- */
+
+int64_t api_earliest_not_after(const struct certs *certs)
+{
+	size_t n = certs ? certs_count(certs) : 0;
+	int64_t earliest = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		int64_t t = certs_at(certs, i)->not_after;
+
+		if (i == 0 || t < earliest)
+			earliest = t;
+	}
+	return earliest;
+}
+
+static struct json_object *handshakes_json(const struct stats_sum *s)
+{
+	struct json_object *o = json_object_new_object(), *failed = json_object_new_object();
+
+	add_uint(o, "tls12", s->handshakes_tls12);
+	add_uint(o, "tls13", s->handshakes_tls13);
+	add_uint(o, "tls12_resumed", s->resumed_tls12);
+	add_uint(o, "tls13_resumed", s->resumed_tls13);
+	for (int i = 0; i < HANDSHAKE_FAILURES; i++)
+		add_uint(failed, handshake_failure_names[i], s->handshake_failures[i]);
+	add(o, "failed", failed);
+	return o;
+}
+
+static struct json_object *counters_json(const struct stats_sum *s)
+{
+	struct json_object *o = json_object_new_object();
+
+#define X(name) add_uint(o, #name, s->name);
+	STATS_FIELDS(X)
+#undef X
+	return o;
+}
+
+static struct json_object *listeners_json(const struct admin_view *v)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (size_t i = 0; i < v->n_listeners; i++) {
+		const struct admin_listener *l = &v->listeners[i];
+		struct json_object *o = json_object_new_object();
+
+		add_string(o, "name", l->name);
+		add_string(o, "address", l->address);
+		add(o, "up", json_object_new_boolean(l->up));
+		json_object_array_add(list, o);
+	}
+	return list;
+}
+
+static struct json_object *route_json(const struct admin_route *r)
+{
+	struct json_object *o = json_object_new_object(), *hosts = json_object_new_array();
+	struct json_object *servers = json_object_new_array();
+
+	for (size_t i = 0; i < r->n_hosts && i < ADMIN_LIST_MAX; i++)
+		json_object_array_add(hosts, json_object_new_string(r->hosts[i]));
+	for (size_t i = 0; i < r->n_servers && i < ADMIN_LIST_MAX; i++) {
+		const struct admin_server *s = &r->servers[i];
+		struct json_object *server = json_object_new_object();
+
+		add_string(server, "address", s->address);
+		add(server, "up", json_object_new_boolean(s->up));
+		add_uint(server, "active", s->active);
+		add_uint(server, "connects", s->connects);
+		add_uint(server, "failures", s->failures);
+		json_object_array_add(servers, server);
+	}
+	add(o, "hosts", hosts);
+	add(o, "servers", servers);
+	return o;
+}
+
+static struct json_object *routes_json(const struct admin_view *v)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (size_t i = 0; i < v->n_routes && i < ADMIN_LIST_MAX; i++)
+		json_object_array_add(list, route_json(&v->routes[i]));
+	return list;
+}
+
+static struct json_object *certificates_json(const struct admin_view *v)
+{
+	struct json_object *o = json_object_new_object();
+	size_t n = v->certs ? certs_count(v->certs) : 0;
+
+	add_uint(o, "count", n);
+	add(o, "earliest_not_after",
+		n ? json_object_new_int64(api_earliest_not_after(v->certs)) : NULL);
+	return o;
+}
+
+struct json_object *api_status(const struct admin_view *v)
+{
+	struct json_object *o = json_object_new_object(), *part;
+	int64_t now = clock_wall_s();
+
+	add_string(o, "version", PACKAGE_VERSION);
+	add_int(o, "pid", getpid());
+	add_int(o, "started", v->started);
+	add_int(o, "uptime", now > v->started ? now - v->started : 0);
+	add_int(o, "loaded", v->loaded);
+	add_string(o, "config", v->conf ? v->conf->file : NULL);
+	add_int(o, "workers", v->workers);
+	add(o, "draining", json_object_new_boolean(v->draining));
+
+	part = json_object_new_object();
+	add_uint(part, "succeeded", v->reloads_ok);
+	add_uint(part, "failed", v->reloads_failed);
+	add_string(part, "last_error", v->last_reload_error);
+	add(o, "reloads", part);
+
+	part = json_object_new_object();
+	add_uint(part, "active", v->stats.accepted - v->stats.closed);
+	add_uint(part, "total", v->stats.accepted);
+	add(o, "connections", part);
+
+	part = json_object_new_object();
+	add_uint(part, "in", v->stats.bytes_in);
+	add_uint(part, "out", v->stats.bytes_out);
+	add(o, "bytes", part);
+
+	add(o, "handshakes", handshakes_json(&v->stats));
+	add(o, "counters", counters_json(&v->stats));
+	add(o, "listeners", listeners_json(v));
+	add_uint(o, "routes_total", v->n_routes);
+	add(o, "routes", routes_json(v));
+	add(o, "certificates", certificates_json(v));
+	return o;
+}
+
+/* ---- certificates ---- */
+
+/* Text of a certificate, which its issuer wrote: printable ASCII as it is, the rest escaped. */
+static struct json_object *string_json(const ASN1_STRING *s)
+{
+	char text[512];
+
+	return json_object_new_string(str_escape(
+		text, sizeof(text), ASN1_STRING_get0_data(s), (size_t)ASN1_STRING_length(s)));
+}
+
+/* The common name in UTF-8, else the whole name as RFC 2253 writes it. */
+static struct json_object *name_json(const X509_NAME *name)
+{
+	int at = X509_NAME_get_index_by_NID(name, NID_commonName, -1), len = -1;
+	struct json_object *o = NULL;
+	unsigned char *text;
+	char *whole;
+	BIO *bio;
+
+	if (at >= 0)
+		len = ASN1_STRING_to_UTF8(
+			&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
+	if (len >= 0) {
+		o = json_object_new_string_len((char *)text, len);
+		OPENSSL_free(text);
+		return o;
+	}
+	bio = BIO_new(BIO_s_mem());
+	if (bio && X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253) >= 0)
+		o = json_object_new_string_len(whole, (int)BIO_get_mem_data(bio, &whole));
+	BIO_free(bio);
+	return o ? o : json_object_new_string("");
+}
+
+static struct json_object *alt_names_json(const GENERAL_NAMES *names, int type)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+		const GENERAL_NAME *n = sk_GENERAL_NAME_value(names, i);
+
+		if (n->type == type)
+			json_object_array_add(list, string_json(n->d.ia5));
+	}
+	return list;
+}
+
+static struct json_object *cert_json(const struct cert *c)
+{
+	const unsigned char *der = c->leaf;
+	X509 *x = d2i_X509(NULL, &der, (long)c->leaf_len);
+	struct json_object *o;
+	GENERAL_NAMES *names;
+
+	if (!x)
+		return NULL;
+	names = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
+	o = json_object_new_object();
+	add(o, "subject", name_json(X509_get_subject_name(x)));
+	add(o, "issuer", name_json(X509_get_issuer_name(x)));
+	add_int(o, "not_before", c->not_before);
+	add_int(o, "not_after", c->not_after);
+	add(o, "dns_names", alt_names_json(names, GEN_DNS));
+	add(o, "email_addresses", alt_names_json(names, GEN_EMAIL));
+	GENERAL_NAMES_free(names);
+	X509_free(x);
+	return o;
+}
+
+struct json_object *api_cert_info(const struct admin_view *v)
+{
+	size_t n = v->certs ? certs_count(v->certs) : 0;
+	struct json_object *list, *o;
+
+	if (!n)
+		return NULL;
+	list = json_object_new_array();
+	for (size_t i = 0; i < n && i < ADMIN_LIST_MAX; i++) {
+		o = cert_json(certs_at(v->certs, i));
+		if (o)
+			json_object_array_add(list, o);
+	}
+	return list;
+}

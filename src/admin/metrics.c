@@ -1,0 +1,250 @@
+#include "config.h"
+
+#include "admin/metrics.h"
+
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "admin/api.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+static void family(struct str *out, const char *name, const char *type, const char *help)
+{
+	str_addf(out, "# HELP lintel_%s %s\n# TYPE lintel_%s %s\n", name, help, name, type);
+}
+
+static void single(
+	struct str *out, const char *name, const char *type, const char *help, uint64_t value)
+{
+	family(out, name, type, help);
+	str_addf(out, "lintel_%s %" PRIu64 "\n", name, value);
+}
+
+/* Label values: backslash, quote and line feed are escaped. Others that are no printable ASCII
+ * become "?", as the format wants valid UTF-8. */
+static void add_label(struct str *out, const char *value)
+{
+	for (const char *p = value ? value : ""; *p; p++) {
+		unsigned char c = (unsigned char)*p;
+
+		if (c == '\\' || c == '"')
+			str_addf(out, "\\%c", c);
+		else if (c == '\n')
+			str_add(out, "\\n", 2);
+		else
+			str_add(out, c < 0x20 || c > 0x7e ? "?" : p, 1);
+	}
+}
+
+/* One sample for each counter of proxy/stats.h; rows of one family stand together. */
+static const struct counter_row {
+	const char *name, *labels, *help;
+	size_t offset; /* in struct stats_sum */
+} counter_rows[] = {
+#define ROW(name, labels, field, help)                                                             \
+	{                                                                                          \
+		name, labels, help, offsetof(struct stats_sum, field)                              \
+	}
+	ROW("connections_accepted_total", "", accepted, "Connections taken from listeners."),
+	ROW("connections_closed_total", "", closed, "Connections that are over."),
+	ROW("handshakes_total", "{protocol=\"TLSv1.2\",resumed=\"false\"}", handshakes_tls12,
+		"TLS handshakes completed."),
+	ROW("handshakes_total", "{protocol=\"TLSv1.3\",resumed=\"false\"}", handshakes_tls13, NULL),
+	ROW("handshakes_total", "{protocol=\"TLSv1.2\",resumed=\"true\"}", resumed_tls12, NULL),
+	ROW("handshakes_total", "{protocol=\"TLSv1.3\",resumed=\"true\"}", resumed_tls13, NULL),
+	ROW("bytes_total", "{direction=\"in\"}", bytes_in,
+		"Decrypted bytes from (in) and to (out) clients."),
+	ROW("bytes_total", "{direction=\"out\"}", bytes_out, NULL),
+	ROW("connections_truncated_total", "", truncated,
+		"Connections that a client ended without close_notify."),
+	ROW("connections_aborted_total", "", aborted,
+		"Connections ended by a reset or a TLS error after the handshake."),
+	ROW("timeouts_total", "{kind=\"idle\"}", idle_timeouts, "Connections ended by a timeout."),
+	ROW("timeouts_total", "{kind=\"half_closed\"}", half_closed_timeouts, NULL),
+	ROW("backend_connects_total", "", backend_connects, "Connections made to servers."),
+	ROW("backend_connect_failures_total", "", backend_failures,
+		"Tries to connect to a server that failed."),
+	ROW("backend_unreached_total", "", backend_unreached,
+		"Connections ended because none of their servers could be reached."),
+	ROW("accept_pauses_total", "", accept_pauses,
+		"Times that accepting paused for limits.connections or descriptors."),
+#undef ROW
+};
+
+static void add_counters(struct str *out, const struct stats_sum *s)
+{
+	for (size_t i = 0; i < sizeof(counter_rows) / sizeof(counter_rows[0]); i++) {
+		const struct counter_row *r = &counter_rows[i];
+
+		if (r->help)
+			family(out, r->name, "counter", r->help);
+		str_addf(out, "lintel_%s%s %" PRIu64 "\n", r->name, r->labels,
+			*(const uint64_t *)((const char *)s + r->offset));
+	}
+	family(out, "handshake_failures_total", "counter", "TLS handshakes that failed.");
+	for (int i = 0; i < HANDSHAKE_FAILURES; i++)
+		str_addf(out, "lintel_handshake_failures_total{reason=\"%s\"} %" PRIu64 "\n",
+			handshake_failure_names[i], s->handshake_failures[i]);
+	family(out, "accept_paused_seconds_total", "counter",
+		"Seconds that accepting was paused, over all workers.");
+	str_addf(out, "lintel_accept_paused_seconds_total %" PRIu64 ".%03u\n",
+		s->accept_paused_ms / 1000, (unsigned)(s->accept_paused_ms % 1000));
+	single(out, "connections_active", "gauge", "Connections now.", s->accepted - s->closed);
+	single(out, "listening_sockets", "gauge", "Sockets that workers accept from.",
+		s->listening);
+}
+
+static void add_process(struct str *out, const struct admin_view *v)
+{
+	family(out, "build_info", "gauge", "The version that runs.");
+	str_addf(out, "lintel_build_info{version=\"%s\"} 1\n", PACKAGE_VERSION);
+	single(out, "start_time_seconds", "gauge", "When the process started, Unix time.",
+		(uint64_t)v->started);
+	single(out, "workers", "gauge", "Threads that carry traffic.", (uint64_t)v->workers);
+	single(out, "draining", "gauge", "1 while the process stops.", v->draining);
+	family(out, "reloads_total", "counter", "Reloads of the configuration.");
+	str_addf(out, "lintel_reloads_total{result=\"success\"} %" PRIu64 "\n", v->reloads_ok);
+	str_addf(out, "lintel_reloads_total{result=\"failure\"} %" PRIu64 "\n", v->reloads_failed);
+	single(out, "config_last_reload_successful", "gauge", "0 when the last reload was refused.",
+		!v->last_reload_error);
+	single(out, "config_loaded_timestamp_seconds", "gauge",
+		"When the running configuration was loaded, Unix time.", (uint64_t)v->loaded);
+	single(out, "log_lines_dropped_total", "counter",
+		"Log lines lost because the log could not keep up.", log_dropped());
+	family(out, "listener_up", "gauge", "1 when the listener accepts connections.");
+	for (size_t i = 0; i < v->n_listeners; i++) {
+		str_addf(out, "lintel_listener_up{name=\"");
+		add_label(out, v->listeners[i].name);
+		str_addf(out, "\",address=\"");
+		add_label(out, v->listeners[i].address);
+		str_addf(out, "\"} %d\n", v->listeners[i].up);
+	}
+}
+
+/* ---- servers ---- */
+
+/* A route that lists an address twice has one time series for it. */
+static bool is_repeated(const struct admin_route *r, size_t i)
+{
+	for (size_t j = 0; j < i; j++)
+		if (strcmp(r->servers[j].address, r->servers[i].address) == 0)
+			return true;
+	return false;
+}
+
+static void add_server_family(struct str *out, const struct admin_view *v, const char *name,
+	const char *type, const char *help, uint64_t (*value)(const struct admin_server *))
+{
+	size_t left = ADMIN_LIST_MAX;
+
+	family(out, name, type, help);
+	for (size_t r = 0; r < v->n_routes && left; r++) {
+		const struct admin_route *route = &v->routes[r];
+
+		for (size_t i = 0; i < route->n_servers && left; i++, left--) {
+			if (is_repeated(route, i))
+				continue;
+			str_addf(out, "lintel_%s{route=\"%zu\",host=\"", name, r);
+			add_label(out, route->n_hosts ? route->hosts[0] : "");
+			str_addf(out, "\",server=\"");
+			add_label(out, route->servers[i].address);
+			str_addf(out, "\"} %" PRIu64 "\n", value(&route->servers[i]));
+		}
+	}
+}
+
+static uint64_t server_up(const struct admin_server *s)
+{
+	return s->up;
+}
+
+static uint64_t server_active(const struct admin_server *s)
+{
+	return s->active;
+}
+
+static uint64_t server_connects(const struct admin_server *s)
+{
+	return s->connects;
+}
+
+static uint64_t server_failures(const struct admin_server *s)
+{
+	return s->failures;
+}
+
+static void add_servers(struct str *out, const struct admin_view *v)
+{
+	single(out, "routes", "gauge", "Routes configured.", v->n_routes);
+	add_server_family(
+		out, v, "server_up", "gauge", "1 when the server can be tried.", server_up);
+	add_server_family(out, v, "server_connections_active", "gauge",
+		"Connections to the server now.", server_active);
+	add_server_family(out, v, "server_connects_total", "counter",
+		"Connections made to the server.", server_connects);
+	add_server_family(out, v, "server_connect_failures_total", "counter",
+		"Tries to connect to the server that failed.", server_failures);
+}
+
+/* ---- certificates ---- */
+
+static const char *kind_name(enum cert_kind kind)
+{
+	switch (kind) {
+	case CERT_ECDSA: return "ecdsa";
+	case CERT_RSA: return "rsa";
+	case CERT_EDDSA: return "eddsa";
+	case CERT_KINDS: break;
+	}
+	return "";
+}
+
+static int by_file(const void *a, const void *b)
+{
+	const struct cert *x = *(const struct cert *const *)a, *y = *(const struct cert *const *)b;
+
+	return strcmp(x->file, y->file);
+}
+
+/* A file has one leaf, so its name makes the labels unique, once those read twice are left out. */
+static void add_certificates(struct str *out, const struct admin_view *v)
+{
+	size_t n = v->certs ? certs_count(v->certs) : 0;
+	const struct cert **list;
+
+	single(out, "certificates", "gauge", "Certificates served.", n);
+	if (!n)
+		return;
+	family(out, "certificates_earliest_not_after_timestamp_seconds", "gauge",
+		"When the first of all certificates ends, Unix time.");
+	str_addf(out, "lintel_certificates_earliest_not_after_timestamp_seconds %" PRId64 "\n",
+		api_earliest_not_after(v->certs));
+	n = n < ADMIN_LIST_MAX ? n : ADMIN_LIST_MAX;
+	list = mem_realloc_array(NULL, n, sizeof(*list));
+	for (size_t i = 0; i < n; i++)
+		list[i] = certs_at(v->certs, i);
+	qsort(list, n, sizeof(*list), by_file);
+	family(out, "certificate_not_after_timestamp_seconds", "gauge",
+		"When a certificate ends, Unix time.");
+	for (size_t i = 0; i < n; i++) {
+		if (i && by_file(&list[i - 1], &list[i]) == 0)
+			continue;
+		str_addf(out, "lintel_certificate_not_after_timestamp_seconds{name=\"");
+		add_label(out, list[i]->n_names ? list[i]->names[0] : "");
+		str_addf(out, "\",kind=\"%s\",file=\"", kind_name(list[i]->kind));
+		add_label(out, list[i]->file);
+		str_addf(out, "\"} %" PRId64 "\n", list[i]->not_after);
+	}
+	free(list);
+}
+
+void metrics_write(struct str *out, const struct admin_view *v)
+{
+	add_process(out, v);
+	add_counters(out, &v->stats);
+	add_servers(out, v);
+	add_certificates(out, v);
+}

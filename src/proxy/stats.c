@@ -1,0 +1,21 @@
+#include "proxy/stats.h"
+
+const char *const handshake_failure_names[HANDSHAKE_FAILURES] = {
+	[HANDSHAKE_TIMEOUT] = "timeout",
+	[HANDSHAKE_CLOSED] = "closed",
+	[HANDSHAKE_NO_CERT] = "no_certificate",
+	[HANDSHAKE_NO_ALPN] = "no_alpn",
+	[HANDSHAKE_NO_ROUTE] = "no_route",
+	[HANDSHAKE_BAD_CERT] = "bad_certificate",
+	[HANDSHAKE_PROTOCOL] = "protocol",
+};
+
+void stats_add(struct stats_sum *sum, const struct stats *s)
+{
+#define X(name) sum->name += atomic_load_explicit(&s->name, memory_order_relaxed);
+	STATS_FIELDS(X)
+#undef X
+	for (int i = 0; i < HANDSHAKE_FAILURES; i++)
+		sum->handshake_failures[i] +=
+			atomic_load_explicit(&s->handshake_failures[i], memory_order_relaxed);
+}

@@ -1,0 +1,942 @@
+/* The admin listener as clients see it: a thread runs it on an event loop, the tests talk to it
+ * over real sockets, byte for byte where that matters, and through fetch() else. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "admin/admin.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "certgen.h"
+#include "http/fetch.h"
+
+/* ---- the daemon's side ---- */
+
+#define WAITING_MAX 8
+
+static struct {
+	struct conf_admin conf;
+	struct admin *admin;
+	pthread_t thread;
+	int commands[2]; /* a pipe: what on_command() does */
+	uint16_t port;
+
+	/* What the functions given to admin answer. */
+	struct admin_view view;
+	struct problems reasons;
+	struct problems reload_problems;
+	bool reload_at_once;
+	atomic_int reloads; /* begun */
+	admin_reload_done *done[WAITING_MAX];
+	void *done_arg[WAITING_MAX];
+} d;
+
+static const struct admin_view *get_view(void *arg)
+{
+	return &d.view;
+}
+
+static void get_unready(void *arg, struct problems *reasons)
+{
+	for (size_t i = 0; i < d.reasons.n; i++)
+		problems_add(reasons, "%s", d.reasons.lines[i]);
+}
+
+static void start_reload(void *arg, admin_reload_done *done, void *done_arg)
+{
+	int i = atomic_fetch_add(&d.reloads, 1);
+
+	if (d.reload_at_once) {
+		done(done_arg, &d.reload_problems);
+		return;
+	}
+	assert_true(i < WAITING_MAX);
+	d.done[i] = done;
+	d.done_arg[i] = done_arg;
+}
+
+static void finish_reloads(void)
+{
+	for (int i = 0; i < WAITING_MAX; i++) {
+		if (d.done[i])
+			d.done[i](d.done_arg[i], &d.reload_problems);
+		d.done[i] = NULL;
+	}
+}
+
+static void on_command(evutil_socket_t fd, short what, void *arg)
+{
+	char command;
+
+	assert_int_equal(read(fd, &command, 1), 1);
+	switch (command) {
+	case 'd': finish_reloads(); break;
+	case 'c': admin_configure(d.admin, &d.conf); break;
+	case 'q': event_base_loopbreak(arg); break;
+	}
+}
+
+static void *run(void *arg)
+{
+	const struct admin_ops ops = {NULL, get_view, get_unready, start_reload};
+	struct event_base *base = event_base_new();
+	struct event *commands =
+		event_new(base, d.commands[0], EV_READ | EV_PERSIST, on_command, base);
+	struct error err;
+
+	event_add(commands, NULL);
+	assert_int_equal(admin_start(d.admin, base, &ops, &err), 0);
+	event_base_dispatch(base);
+	finish_reloads();
+	admin_close(d.admin);
+	event_free(commands);
+	event_base_free(base);
+	return NULL;
+}
+
+static void command(char c)
+{
+	assert_int_equal(write(d.commands[1], &c, 1), 1);
+}
+
+static uint16_t free_port(void)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(in);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&in, len), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
+	close(fd);
+	return ntohs(in.sin_port);
+}
+
+static void start_at(const char *address, const char *token)
+{
+	struct error err = {""};
+
+	assert_int_equal(address_parse(&d.conf.address, address, &err), 0);
+	d.conf.token = mem_strdup(token);
+	d.admin = admin_open(&d.conf, &err);
+	assert_string_equal(err.text, "");
+	assert_non_null(d.admin);
+	assert_int_equal(pipe(d.commands), 0);
+	assert_int_equal(pthread_create(&d.thread, NULL, run, NULL), 0);
+}
+
+static void start(const char *token)
+{
+	char address[64];
+
+	d.port = free_port();
+	snprintf(address, sizeof(address), "127.0.0.1:%u", d.port);
+	start_at(address, token);
+}
+
+static int stop(void **state)
+{
+	if (d.thread) {
+		command('q');
+		pthread_join(d.thread, NULL);
+		close(d.commands[0]);
+		close(d.commands[1]);
+	}
+	address_clear(&d.conf.address);
+	free(d.conf.token);
+	problems_clear(&d.reasons);
+	problems_clear(&d.reload_problems);
+	memset(&d, 0, sizeof(d));
+	return 0;
+}
+
+/* ---- the client's side ---- */
+
+static int connect_to(void)
+{
+	struct timeval patience = {.tv_sec = 60}; /* so that a fault ends the test */
+	struct endpoint e;
+	int fd;
+
+	assert_int_equal(address_to_endpoint(&d.conf.address, &e, NULL), 0);
+	fd = socket(e.sa.sa_family, SOCK_STREAM, 0);
+	assert_int_equal(connect(fd, &e.sa, e.len), 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	return fd;
+}
+
+static void send_text(int fd, const char *text)
+{
+	size_t len = strlen(text);
+
+	assert_int_equal(send(fd, text, len, MSG_NOSIGNAL), len);
+}
+
+/* Everything up to the end of the connection. Static storage of one answer. */
+static const char *receive(int fd)
+{
+	static char answer[1 << 20];
+	size_t len = 0;
+	ssize_t n;
+
+	while ((n = recv(fd, answer + len, sizeof(answer) - 1 - len, 0)) > 0)
+		len += (size_t)n;
+	assert_true(n == 0 || errno == ECONNRESET);
+	answer[len] = '\0';
+	close(fd);
+	return answer;
+}
+
+static const char *ask(const char *request)
+{
+	int fd = connect_to();
+
+	send_text(fd, request);
+	return receive(fd);
+}
+
+/* "GET /path", and lines of headers each ending in \r\n. */
+static const char *ask_with(const char *method_path, const char *headers)
+{
+	char request[4096];
+
+	snprintf(request, sizeof(request), "%s HTTP/1.1\r\n%s\r\n", method_path, headers);
+	return ask(request);
+}
+
+#define HOST "Host: localhost\r\n"
+#define JSON "Content-Type: application/json\r\nContent-Length: 2\r\n"
+
+static int status_of(const char *answer)
+{
+	int status = 0;
+
+	if (sscanf(answer, "HTTP/%*d.%*d %d ", &status) != 1)
+		fail_msg("no answer: %s", answer);
+	return status;
+}
+
+static const char *body_of(const char *answer)
+{
+	const char *body = strstr(answer, "\r\n\r\n");
+
+	assert_non_null(body);
+	return body + 4;
+}
+
+static void assert_has(const char *text, const char *part)
+{
+	if (!strstr(text, part))
+		fail_msg("\"%s\" is not in: %s", part, text);
+}
+
+static void assert_lacks(const char *text, const char *part)
+{
+	if (strstr(text, part))
+		fail_msg("\"%s\" is in: %s", part, text);
+}
+
+/* The answer has this status and a JSON object with a message. Returns the message. */
+static const char *message_of(const char *answer, int status)
+{
+	static char message[1024];
+	struct json_object *o, *m;
+
+	if (status_of(answer) != status)
+		fail_msg("not %d: %s", status, answer);
+	assert_has(answer, "\r\nContent-Type: application/json\r\n");
+	assert_has(answer, "\r\nCache-Control: no-store\r\n");
+	o = json_tokener_parse(body_of(answer));
+	assert_non_null(o);
+	assert_true(json_object_object_get_ex(o, "message", &m));
+	snprintf(message, sizeof(message), "%s", json_object_get_string(m));
+	json_object_put(o);
+	return message;
+}
+
+static struct json_object *fetch_json(const char *path)
+{
+	char *url = mem_printf("http://127.0.0.1:%u%s", d.port, path);
+	struct fetch_request req = {"GET", url, NULL, d.conf.token, NULL, 10000, 1 << 20};
+	struct fetch_response res;
+	struct json_object *o;
+	struct error err;
+
+	assert_int_equal(fetch(&req, &res, &err), 0);
+	assert_int_equal(res.status, 200);
+	o = json_tokener_parse(res.body);
+	assert_non_null(o);
+	free(res.body);
+	free(url);
+	return o;
+}
+
+/* ---- tests ---- */
+
+static void healthz_is_ok(void **state)
+{
+	const char *answer;
+
+	start(NULL);
+	answer = ask_with("GET /healthz", HOST);
+	assert_int_equal(status_of(answer), 200);
+	assert_has(answer, "\r\nContent-Type: text/plain; charset=utf-8\r\n");
+	assert_has(answer, "\r\nCache-Control: no-store\r\n");
+	assert_string_equal(body_of(answer), "ok");
+
+	answer = ask_with("HEAD /healthz", HOST);
+	assert_int_equal(status_of(answer), 200);
+	assert_has(answer, "\r\nContent-Length: 2\r\n");
+	assert_string_equal(body_of(answer), "");
+}
+
+static void readyz_gives_reasons(void **state)
+{
+	const char *answer;
+
+	start(NULL);
+	assert_string_equal(message_of(ask_with("GET /readyz", HOST), 200), "ready");
+	problems_add(&d.reasons, "listener :443 is not up");
+	answer = ask_with("GET /readyz", HOST);
+	assert_string_equal(message_of(answer, 503), "not ready");
+	assert_has(answer, "\"reasons\":[\"listener :443 is not up\"]");
+
+	answer = ask_with("GET /readyz", "Host: evil.example\r\n");
+	assert_string_equal(message_of(answer, 503), "not ready");
+	assert_lacks(answer, "listener");
+}
+
+static void token_is_wanted(void **state)
+{
+	const char *answer;
+
+	start("sesame");
+	answer = ask_with("GET /api/v1/version", HOST);
+	message_of(answer, 401);
+	assert_has(answer, "\r\nWWW-Authenticate: Bearer");
+	message_of(ask_with("GET /api/v1/version", HOST "Authorization: Bearer sesam\r\n"), 401);
+	message_of(ask_with("GET /api/v1/version", HOST "Authorization: Bearer sesame2\r\n"), 401);
+	message_of(ask_with("GET /api/v1/version", HOST "Authorization: Basic sesame\r\n"), 401);
+	message_of(ask_with("GET /nothing", HOST), 401);
+	message_of(ask_with("POST /api/v1/reload", HOST "Content-Type: application/json\r\n"), 401);
+}
+
+static void token_opens(void **state)
+{
+	const char *answer;
+
+	start("sesame");
+	answer = ask_with(
+		"GET /api/v1/version", "Host: any.example\r\nAuthorization: bearer sesame\r\n");
+	assert_int_equal(status_of(answer), 200);
+	json_object_put(fetch_json("/api/v1/version"));
+	assert_int_equal(status_of(ask_with("GET /healthz", HOST)), 200);
+
+	problems_add(&d.reasons, "draining");
+	answer = ask_with("GET /readyz", HOST);
+	message_of(answer, 503);
+	assert_lacks(answer, "draining");
+	answer = ask_with("GET /readyz", HOST "Authorization: Bearer sesame\r\n");
+	message_of(answer, 503);
+	assert_has(answer, "draining");
+}
+
+static void reload_changes_the_token(void **state)
+{
+	const char *answer;
+
+	start("old");
+	free(d.conf.token);
+	d.conf.token = mem_strdup("new");
+	command('c');
+	do /* until the other thread has seen the command */
+		answer = ask_with("GET /api/v1/version", HOST "Authorization: Bearer new\r\n");
+	while (status_of(answer) == 401);
+	assert_int_equal(status_of(answer), 200);
+	message_of(ask_with("GET /api/v1/version", HOST "Authorization: Bearer old\r\n"), 401);
+}
+
+static void foreign_hosts_are_refused(void **state)
+{
+	static const char *const ours[] = {
+		"localhost", "LocalHost:1", "127.0.0.1", "127.9.9.9:80", "[::1]", "[::1]:8888"};
+	static const char *const foreign[] = {"evil.example", "localhost.evil.example", "10.0.0.1",
+		"127.0.0.1.evil.example:80", "[::2]", "[::1", "", "localhost:80:80", "::1"};
+	char header[128];
+
+	start(NULL);
+	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++) {
+		snprintf(header, sizeof(header), "Host: %s\r\n", ours[i]);
+		assert_int_equal(status_of(ask_with("GET /api/v1/version", header)), 200);
+	}
+	for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++) {
+		snprintf(header, sizeof(header), "Host: %s\r\n", foreign[i]);
+		message_of(ask_with("GET /api/v1/version", header), 403);
+		message_of(ask_with("GET /metrics", header), 403);
+		assert_int_equal(status_of(ask_with("GET /healthz", header)), 200);
+	}
+}
+
+static void odd_requests_are_refused(void **state)
+{
+	start(NULL);
+	message_of(ask_with("GET /api/v1/version", HOST HOST), 400);
+	message_of(ask_with("GET /healthz", "Host: a\r\nhost: b\r\n"), 400);
+	message_of(ask_with("GET /api/v1/version", ""), 400);
+	message_of(ask("GET /api/v1/version HTTP/1.0\r\n\r\n"), 403);
+	message_of(ask_with("GET http://localhost/api/v1/version", HOST), 400);
+	message_of(ask_with("GET //localhost/api/v1/version", HOST), 400);
+	assert_int_equal(status_of(ask_with("BREW /healthz", HOST)), 501);
+	assert_int_equal(status_of(ask("nonsense\r\n\r\n")), 400);
+}
+
+static void unknown_paths_and_methods(void **state)
+{
+	const char *answer;
+
+	start(NULL);
+	message_of(ask_with("GET /", HOST), 404);
+	message_of(ask_with("GET /api/v1/version/", HOST), 404);
+	message_of(ask_with("OPTIONS *", HOST), 404);
+	answer = ask_with("DELETE /api/v1/version", HOST);
+	message_of(answer, 405);
+	assert_has(answer, "\r\nAllow: GET, HEAD\r\n");
+	answer = ask_with("GET /api/v1/reload", HOST);
+	message_of(answer, 405);
+	assert_has(answer, "\r\nAllow: POST\r\n");
+	assert_int_equal(status_of(ask_with("GET /api/v1/version?x=1", HOST)), 200);
+	message_of(ask_with("GET /api/v1/cert/info", HOST), 404);
+}
+
+#define RELOAD(headers) "POST /api/v1/reload HTTP/1.1\r\n" headers "\r\n{}"
+
+static void reload_answers(void **state)
+{
+	const char *answer;
+
+	start(NULL);
+	d.reload_at_once = true;
+	assert_string_equal(message_of(ask(RELOAD(HOST JSON)), 200), "reloaded");
+	problems_add(&d.reload_problems, "lintel.yaml:1:1: first");
+	problems_add(&d.reload_problems, "lintel.yaml:2:1: second");
+	answer = ask(RELOAD(HOST JSON));
+	assert_string_equal(message_of(answer, 422), "lintel.yaml:1:1: first");
+	assert_has(answer, "\"errors\":[\"lintel.yaml:1:1: first\",\"lintel.yaml:2:1: second\"]");
+	assert_int_equal(d.reloads, 2);
+}
+
+static void forged_reloads_are_refused(void **state)
+{
+	start(NULL);
+	d.reload_at_once = true;
+	message_of(ask(RELOAD(HOST JSON "Origin: http://evil.example\r\n")), 403);
+	message_of(ask(RELOAD(HOST JSON "Origin: null\r\n")), 403);
+	message_of(ask(RELOAD(HOST JSON "Origin: http://localhost:1\r\n")), 403);
+	message_of(ask(RELOAD(HOST "Content-Type: text/plain\r\nContent-Length: 2\r\n")), 415);
+	message_of(
+		ask(RELOAD(HOST "Content-Type: application/jsonx\r\nContent-Length: 2\r\n")), 415);
+	message_of(ask(RELOAD(HOST "Content-Length: 2\r\n")), 415);
+	assert_int_equal(d.reloads, 0);
+	message_of(ask(RELOAD(HOST JSON "Origin: http://LOCALHOST\r\n")), 200);
+	message_of(ask(RELOAD(HOST "Content-Type: application/json; charset=utf-8\r\n"
+				   "Content-Length: 2\r\n")),
+		200);
+	assert_int_equal(d.reloads, 2);
+}
+
+static void wait_for_reloads(int n)
+{
+	while (d.reloads < n)
+		usleep(1000);
+}
+
+static void several_reloads_wait(void **state)
+{
+	int fds[3];
+
+	start(NULL);
+	for (int i = 0; i < 3; i++) {
+		fds[i] = connect_to();
+		send_text(fds[i], RELOAD(HOST JSON));
+	}
+	wait_for_reloads(3);
+	assert_int_equal(status_of(ask_with("GET /healthz", HOST)), 200);
+	command('d');
+	for (int i = 0; i < 3; i++)
+		message_of(receive(fds[i]), 200);
+}
+
+static void client_leaves_during_a_reload(void **state)
+{
+	struct linger reset = {.l_onoff = 1};
+	int fd;
+
+	start(NULL);
+	fd = connect_to();
+	send_text(fd, RELOAD(HOST JSON));
+	wait_for_reloads(1);
+	close(fd);
+	fd = connect_to();
+	send_text(fd, RELOAD(HOST JSON));
+	wait_for_reloads(2);
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	close(fd);
+	command('d');
+	assert_int_equal(status_of(ask_with("GET /healthz", HOST)), 200);
+}
+
+static void stop_during_a_reload(void **state)
+{
+	int fd;
+
+	start(NULL);
+	fd = connect_to();
+	send_text(fd, RELOAD(HOST JSON));
+	wait_for_reloads(1);
+	stop(NULL); /* calls `done`, then closes */
+	receive(fd);
+}
+
+static void large_requests_are_refused(void **state)
+{
+	size_t size = (64 << 10) + 1;
+	char *filler = mem_zalloc(size + 1), *request;
+	int fd;
+
+	start(NULL);
+	d.reload_at_once = true;
+	memset(filler, 'x', size);
+	request = mem_printf("GET /healthz HTTP/1.1\r\n" HOST "X: %.8192s\r\n\r\n", filler);
+	assert_int_equal(status_of(ask(request)), 400);
+	free(request);
+
+	request = mem_printf("POST /api/v1/reload HTTP/1.1\r\n" HOST
+			     "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
+		size);
+	assert_int_equal(status_of(ask(request)), 413);
+	free(request);
+
+	request = mem_printf("POST /api/v1/reload HTTP/1.1\r\n" HOST
+			     "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%.*s",
+		size - 1, (int)size - 1, filler);
+	fd = connect_to();
+	send_text(fd, request);
+	message_of(receive(fd), 200);
+	free(request);
+	free(filler);
+}
+
+/* evhttp takes what follows its own error page, or an answer, for the next request. */
+static void bodies_are_no_requests(void **state)
+{
+	const char *answer;
+
+	start(NULL);
+	d.reload_at_once = true;
+	answer = ask("POST /healthz HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\n"
+		     "Content-Type: text/plain\r\nContent-Length: 99999\r\n\r\n" RELOAD(HOST JSON));
+	assert_int_equal(status_of(answer), 413);
+	answer = ask(
+		"HEAD /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 200\r\n\r\n" RELOAD(
+			HOST JSON));
+	assert_int_equal(status_of(answer), 200);
+	assert_lacks(answer + 1, "HTTP/1.1");
+	answer = ask("GET /healthz HTTP/1.1\r\nHost: localhost\r\nExpect: x\r\n"
+		     "Content-Length: 200\r\n\r\n" RELOAD(HOST JSON));
+	assert_int_equal(status_of(answer), 417);
+	assert_int_equal(d.reloads, 0);
+}
+
+static void slow_requests_are_ended(void **state)
+{
+	struct pollfd p = {.events = POLLIN};
+	int tries = 0;
+
+	start(NULL);
+	p.fd = connect_to();
+	send_text(p.fd, "GET /healthz HTTP/1.1\r\nX: ");
+	/* A byte every 100 ms, which no idle timer would mind. */
+	while (poll(&p, 1, 100) == 0) {
+		assert_true(++tries < 600);
+		send(p.fd, "x", 1, MSG_NOSIGNAL);
+	}
+	assert_string_equal(receive(p.fd), "");
+}
+
+static unsigned count_fds(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
+static void connections_are_limited(void **state)
+{
+	int fds[100], last;
+	unsigned before;
+
+	start(NULL);
+	assert_int_equal(status_of(ask_with("GET /healthz", HOST)), 200);
+	before = count_fds();
+	for (int i = 0; i < 100; i++)
+		fds[i] = connect_to();
+	/* `before` may count the first connection, which was about to be closed. */
+	while (count_fds() < before + 100 + 63)
+		usleep(1000);
+	last = connect_to();
+	send_text(last, "GET /healthz HTTP/1.1\r\n" HOST "\r\n");
+	for (int i = 0; i < 50; i++)
+		close(fds[i]);
+	/* The 36 that waited in the backlog and `last` are accepted now, and not before. */
+	assert_int_equal(status_of(receive(last)), 200);
+	assert_true(count_fds() <= before + 50 + 64);
+	for (int i = 50; i < 100; i++)
+		close(fds[i]);
+}
+
+/* ---- unix socket ---- */
+
+static void works_on_a_unix_socket(void **state)
+{
+	char *folder = certgen_temp(), *path, *address;
+	struct fetch_request req = {
+		"GET", "http://any.example/api/v1/version", NULL, NULL, NULL, 10000, 1 << 20};
+	struct fetch_response res;
+	struct error err;
+	struct stat st;
+
+	path = mem_printf("%s/admin.sock", folder);
+	address = mem_printf("unix:%s", path);
+	start_at(address, NULL);
+	assert_int_equal(lstat(path, &st), 0);
+	assert_true(S_ISSOCK(st.st_mode));
+	assert_int_equal(st.st_mode & 07777, 0660);
+	req.unix_path = path;
+	assert_int_equal(fetch(&req, &res, &err), 0);
+	assert_int_equal(res.status, 200);
+	free(res.body);
+
+	/* A second one finds it alive, and leaves it. */
+	assert_null(admin_open(&d.conf, &err));
+	assert_has(err.text, "address already in use");
+	assert_int_equal(fetch(&req, &res, &err), 0);
+	free(res.body);
+
+	stop(NULL);
+	assert_int_equal(lstat(path, &st), -1);
+	certgen_remove(folder);
+	free(path);
+	free(address);
+}
+
+static void takes_over_a_stale_unix_socket(void **state)
+{
+	char *folder = certgen_temp(), *path, *address;
+	struct endpoint e;
+	struct error err;
+	int fd;
+
+	path = mem_printf("%s/admin.sock", folder);
+	address = mem_printf("unix:%s", path);
+	assert_int_equal(address_parse(&d.conf.address, address, &err), 0);
+	assert_int_equal(address_to_endpoint(&d.conf.address, &e, &err), 0);
+
+	/* What is no socket is left alone. */
+	fclose(fopen(path, "w"));
+	assert_null(admin_open(&d.conf, &err));
+	assert_has(err.text, path);
+	assert_int_equal(unlink(path), 0);
+	address_clear(&d.conf.address);
+
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	assert_int_equal(bind(fd, &e.sa, e.len), 0);
+	close(fd);
+	start_at(address, NULL);
+	assert_int_equal(status_of(ask_with("GET /api/v1/version", "Host: x\r\n")), 200);
+	stop(NULL);
+	certgen_remove(folder);
+	free(path);
+	free(address);
+}
+
+static void taken_port_is_said(void **state)
+{
+	struct error err;
+
+	start(NULL);
+	assert_null(admin_open(&d.conf, &err));
+	assert_has(err.text, d.conf.address.text);
+	assert_has(err.text, "address already in use");
+}
+
+/* ---- what it says ---- */
+
+static void fill_view(void)
+{
+	static const char *const hosts[] = {"app.example", "*.app.example"};
+	static const struct admin_server servers[] = {
+		{"127.0.0.1:8080", 1, 2, 3, true},
+		{"a\"b\\c:1", 4, 5, 6, false},
+		{"127.0.0.1:8080", 1, 2, 3, true},
+	};
+	static const struct admin_listener listeners[] = {
+		{"https", ":443", true}, {NULL, ":8443", false}};
+	static const struct admin_route routes[] = {{hosts, 2, servers, 3}};
+
+	d.view = (struct admin_view){.started = 1000,
+		.loaded = 2000,
+		.reloads_ok = 7,
+		.reloads_failed = 8,
+		.last_reload_error = "lintel.yaml:1:1: broken",
+		.workers = 2,
+		.listeners = listeners,
+		.n_listeners = 2,
+		.routes = routes,
+		.n_routes = 1};
+	d.view.stats.accepted = 30;
+	d.view.stats.closed = 10;
+	d.view.stats.bytes_in = 18446744073709551615u;
+	d.view.stats.accept_paused_ms = 1050;
+	d.view.stats.handshake_failures[HANDSHAKE_TIMEOUT] = 9;
+}
+
+static void assert_json(struct json_object *o, const char *pointer, const char *want)
+{
+	struct json_object *part;
+
+	if (json_pointer_get(o, pointer, &part) < 0)
+		fail_msg("there is no %s", pointer);
+	assert_string_equal(json_object_to_json_string_ext(part, JSON_C_TO_STRING_PLAIN), want);
+}
+
+static void status_tells_all(void **state)
+{
+	struct json_object *o;
+
+	fill_view();
+	start(NULL);
+	o = fetch_json("/api/v1/status");
+	assert_json(o, "/started", "1000");
+	assert_json(o, "/loaded", "2000");
+	assert_json(o, "/workers", "2");
+	assert_json(o, "/draining", "false");
+	assert_json(o, "/connections", "{\"active\":20,\"total\":30}");
+	assert_json(o, "/bytes/in", "18446744073709551615");
+	assert_json(o, "/reloads/failed", "8");
+	assert_json(o, "/reloads/last_error", "\"lintel.yaml:1:1: broken\"");
+	assert_json(o, "/handshakes/failed/timeout", "9");
+	assert_json(o, "/counters/accept_paused_ms", "1050");
+	assert_json(o, "/listeners/0", "{\"name\":\"https\",\"address\":\":443\",\"up\":true}");
+	assert_json(o, "/listeners/1/name", "null");
+	assert_json(o, "/routes/0/hosts", "[\"app.example\",\"*.app.example\"]");
+	assert_json(o, "/routes/0/servers/1/failures", "6");
+	assert_json(o, "/routes/0/servers/1/up", "false");
+	assert_json(o, "/certificates", "{\"count\":0,\"earliest_not_after\":null}");
+	json_object_put(o);
+}
+
+/* Each sample's family has HELP and TYPE before it, families are not torn apart, and no sample is
+ * there twice. */
+static void check_exposition(char *text)
+{
+	char *lines[512], *save, *names[128];
+	size_t n = 0, n_names = 0;
+
+	for (char *l = strtok_r(text, "\n", &save); l; l = strtok_r(NULL, "\n", &save)) {
+		assert_true(n < 512);
+		lines[n++] = l;
+	}
+	for (size_t i = 0; i < n; i++) {
+		size_t len = strcspn(lines[i], "{ ");
+
+		if (str_starts(lines[i], "# HELP ")) {
+			names[n_names] = mem_strndup(lines[i] + 7, strcspn(lines[i] + 7, " "));
+			assert_true(str_starts(lines[i + 1], "# TYPE "));
+			for (size_t k = 0; k < n_names; k++)
+				assert_string_not_equal(names[k], names[n_names]);
+			n_names++;
+			i++;
+			continue;
+		}
+		assert_int_equal(strlen(names[n_names - 1]), len);
+		assert_memory_equal(lines[i], names[n_names - 1], len);
+		len = (size_t)(strrchr(lines[i], ' ') - lines[i]);
+		for (size_t k = 0; k < i; k++)
+			assert_true(strncmp(lines[k], lines[i], len + 1) != 0);
+	}
+	while (n_names)
+		free(names[--n_names]);
+}
+
+static void metrics_are_well_formed(void **state)
+{
+	const char *answer;
+	char *text;
+
+	fill_view();
+	start(NULL);
+	answer = ask_with("GET /metrics", HOST);
+	assert_int_equal(status_of(answer), 200);
+	assert_has(answer, "\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n");
+	assert_has(answer, "\nlintel_connections_accepted_total 30\n");
+	assert_has(answer, "\nlintel_connections_active 20\n");
+	assert_has(answer, "\nlintel_accept_paused_seconds_total 1.050\n");
+	assert_has(answer, "\nlintel_handshake_failures_total{reason=\"timeout\"} 9\n");
+	assert_has(answer, "\nlintel_server_up{route=\"0\",host=\"app.example\",server="
+			   "\"a\\\"b\\\\c:1\"} 0\n");
+	assert_has(answer, "\nlintel_listener_up{name=\"\",address=\":8443\"} 0\n");
+	assert_has(answer, "\nlintel_config_last_reload_successful 0\n");
+	text = mem_strdup(body_of(answer));
+	check_exposition(text);
+	free(text);
+}
+
+/* Every counter that a worker has is told. */
+static void metrics_are_complete(void **state)
+{
+	const char *answer;
+	uint64_t value = 770000;
+	char number[32];
+
+	start(NULL);
+#define X(name) d.view.stats.name = value += 1000;
+	STATS_FIELDS(X)
+#undef X
+	answer = ask_with("GET /metrics", HOST);
+	for (uint64_t v = 771000; v <= value; v += 1000) {
+		if (v == d.view.stats.accept_paused_ms) /* in seconds */
+			continue;
+		snprintf(number, sizeof(number), " %llu\n", (unsigned long long)v);
+		assert_has(answer, number);
+	}
+}
+
+static void add_certificate(
+	const char *folder_name, const char *name, struct certgen g, const char *issuer_name)
+{
+	EVP_PKEY *issuer_key = certgen_key("P-256");
+	X509 *issuer = certgen_cert(&(struct certgen){.cn = issuer_name, .key = issuer_key});
+	char *path = mem_printf("%s/%s", folder_name, name), *cert, *key, *both;
+	X509 *x;
+
+	g.key = certgen_key("P-256");
+	g.issuer = issuer;
+	g.issuer_key = issuer_key;
+	x = certgen_cert(&g);
+	cert = certgen_cert_pem(x);
+	key = certgen_key_pem(g.key);
+	both = certgen_join(cert, key, NULL);
+	certgen_write_text(path, both, 0600);
+	X509_free(x);
+	X509_free(issuer);
+	EVP_PKEY_free(g.key);
+	EVP_PKEY_free(issuer_key);
+	free(path);
+	free(cert);
+	free(key);
+	free(both);
+}
+
+static void certificates_are_told(void **state)
+{
+	char *dir = certgen_temp(), want[1024];
+	/* `dir` twice: a file is a certificate twice in the table, but one time series. */
+	struct certs_source sources[] = {{"test", NULL, NULL, dir}, {"test", NULL, NULL, dir}};
+	struct problems p = {0};
+	struct json_object *o;
+	struct certs *certs;
+	const char *answer;
+	char *text;
+
+	add_certificate(dir, "a.pem",
+		(struct certgen){.cn = "main",
+			.alt_names = "DNS:a.example,DNS:*.a.example,email:me@a.example"},
+		"The Issuer");
+	add_certificate(dir, "b.pem",
+		(struct certgen){.alt_names = "DNS:b.example", .from_s = -60, .until_s = 60}, NULL);
+	certs = certs_build(sources, 2, NULL, &p);
+	assert_non_null(certs);
+	d.view.certs = certs;
+	start(NULL);
+
+	o = fetch_json("/api/v1/cert/info");
+	assert_json(o, "/0/subject", "\"main\"");
+	assert_json(o, "/0/issuer", "\"The Issuer\"");
+	assert_json(o, "/0/dns_names", "[\"a.example\",\"*.a.example\"]");
+	assert_json(o, "/0/email_addresses", "[\"me@a.example\"]");
+	snprintf(want, sizeof(want), "%lld", (long long)certs_at(certs, 0)->not_before);
+	assert_json(o, "/0/not_before", want);
+	snprintf(want, sizeof(want), "%lld", (long long)certs_at(certs, 0)->not_after);
+	assert_json(o, "/0/not_after", want);
+	assert_json(o, "/1/subject", "\"\"");
+	assert_json(o, "/1/email_addresses", "[]");
+	json_object_put(o);
+
+	o = fetch_json("/api/v1/status");
+	snprintf(want, sizeof(want), "%lld", (long long)certs_at(certs, 1)->not_after);
+	assert_json(o, "/certificates/earliest_not_after", want);
+	json_object_put(o);
+
+	answer = ask_with("GET /metrics", HOST);
+	snprintf(want, sizeof(want),
+		"\nlintel_certificate_not_after_timestamp_seconds{name=\"b.example\",kind="
+		"\"ecdsa\","
+		"file=\"%s/b.pem\"} %lld\n",
+		dir, (long long)certs_at(certs, 1)->not_after);
+	assert_has(answer, want);
+	text = mem_strdup(body_of(answer));
+	check_exposition(text);
+	free(text);
+	stop(NULL);
+	certs_unref(certs);
+	certgen_remove(dir);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_teardown(f, stop)
+	const struct CMUnitTest tests[] = {
+		TEST(healthz_is_ok),
+		TEST(readyz_gives_reasons),
+		TEST(token_is_wanted),
+		TEST(token_opens),
+		TEST(reload_changes_the_token),
+		TEST(foreign_hosts_are_refused),
+		TEST(odd_requests_are_refused),
+		TEST(unknown_paths_and_methods),
+		TEST(reload_answers),
+		TEST(forged_reloads_are_refused),
+		TEST(several_reloads_wait),
+		TEST(client_leaves_during_a_reload),
+		TEST(stop_during_a_reload),
+		TEST(large_requests_are_refused),
+		TEST(bodies_are_no_requests),
+		TEST(slow_requests_are_ended),
+		TEST(connections_are_limited),
+		TEST(works_on_a_unix_socket),
+		TEST(takes_over_a_stale_unix_socket),
+		TEST(taken_port_is_said),
+		TEST(status_tells_all),
+		TEST(metrics_are_well_formed),
+		TEST(metrics_are_complete),
+		TEST(certificates_are_told),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
