@@ -2,9 +2,16 @@
 #include "config.h"
 
 #include <stdio.h>
+#include <string.h>
 
-int main(void)
+#include "control.h"
+
+int main(int argc, char **argv)
 {
+	if (argc == 4 && strcmp(argv[1], "check") == 0)
+		return control_check(argv[3]);
+	if (argc >= 3)
+		return control_run(argv[argc - 1]);
 	puts("lintel " PACKAGE_VERSION);
-	return 0;
+	return 2;
 }

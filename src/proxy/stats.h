@@ -6,27 +6,27 @@
 #include <stdint.h>
 
 enum handshake_failure {
-	HANDSHAKE_TIMEOUT,     /* limits.handshake */
-	HANDSHAKE_CLOSED,      /* the client left */
-	HANDSHAKE_NO_CERT,     /* unrecognized_name: strict_sni, or no certificate yet */
-	HANDSHAKE_NO_ALPN,     /* no_application_protocol */
-	HANDSHAKE_NO_ROUTE,    /* no route for this name here */
-	HANDSHAKE_BAD_CERT,    /* a certificate of the table that does not parse */
-	HANDSHAKE_PROTOCOL,    /* whatever else TLS refuses */
+	HANDSHAKE_TIMEOUT,  /* limits.handshake */
+	HANDSHAKE_CLOSED,   /* the client left */
+	HANDSHAKE_NO_CERT,  /* unrecognized_name: strict_sni, or no certificate yet */
+	HANDSHAKE_NO_ALPN,  /* no_application_protocol */
+	HANDSHAKE_NO_ROUTE, /* no route for this name here */
+	HANDSHAKE_BAD_CERT, /* a certificate of the table that does not parse */
+	HANDSHAKE_PROTOCOL, /* whatever else TLS refuses */
 	HANDSHAKE_FAILURES
 };
 
 #define STATS_FIELDS(X)                                                                            \
-	X(accepted)          /* connections taken from listeners */                                \
-	X(closed)            /* of these, over */                                                  \
-	X(handshakes_tls12)  /* completed, full */                                                 \
+	X(accepted)         /* connections taken from listeners */                                 \
+	X(closed)           /* of these, over */                                                   \
+	X(handshakes_tls12) /* completed, full */                                                  \
 	X(handshakes_tls13)                                                                        \
-	X(resumed_tls12)     /* completed, resumed */                                              \
+	X(resumed_tls12) /* completed, resumed */                                                  \
 	X(resumed_tls13)                                                                           \
-	X(bytes_in)          /* decrypted, from clients */                                         \
-	X(bytes_out)         /* decrypted, to clients */                                           \
-	X(truncated)         /* a client's FIN without close_notify */                             \
-	X(aborted)           /* ended by a reset or a TLS error after the handshake */             \
+	X(bytes_in)  /* decrypted, from clients */                                                 \
+	X(bytes_out) /* decrypted, to clients */                                                   \
+	X(truncated) /* a client's FIN without close_notify */                                     \
+	X(aborted)   /* ended by a reset or a TLS error after the handshake */                     \
 	X(idle_timeouts)                                                                           \
 	X(half_closed_timeouts)                                                                    \
 	X(backend_connects)  /* established */                                                     \
@@ -57,8 +57,8 @@ void stats_add(struct stats_sum *sum, const struct stats *s);
 static inline void stats_count(atomic_uint_fast64_t *counter, uint64_t n)
 {
 	/* The only writer may load and store: no locked instruction. */
-	atomic_store_explicit(counter,
-		atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+		memory_order_relaxed);
 }
 
 #endif

@@ -1,0 +1,145 @@
+#include "build.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "autocert/pseudo.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "tls/handshake.h"
+
+int build_listeners(struct built *b, const struct listeners *before, struct problems *p)
+{
+	const struct conf *c = b->conf;
+	size_t problems = p->n;
+
+	b->listeners = listeners_new(c->n_listens);
+	for (size_t i = 0; i < c->n_listens; i++) {
+		struct listener *kept = listeners_find(before, &c->listens[i].address);
+		char path[64];
+		struct error err;
+
+		b->listeners->v[i] = kept ? listener_ref(kept)
+					  : listener_open(&c->listens[i].address,
+						    (size_t)c->workers, before, &err);
+		if (b->listeners->v[i])
+			continue;
+		snprintf(path, sizeof(path), "listen[%zu].address", i);
+		conf_problem(p, c, c->listens[i].place, path, "%s", err.text);
+	}
+	return p->n == problems ? 0 : -1;
+}
+
+/* The list of where certificates come from, main first. Strings are the list's own. */
+struct sources {
+	struct certs_source *v;
+	size_t n;
+};
+
+static void add_source(struct sources *s, const struct conf *c, struct conf_place place,
+	const char *path, const struct certs_source *source)
+{
+	struct certs_source *to = mem_grow(&s->v, s->n++, sizeof(*s->v));
+
+	*to = *source;
+	to->place = mem_printf("%s:%d:%d: %s", c->file, place.line, place.column, path);
+}
+
+static void clear_sources(struct sources *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		free((char *)(uintptr_t)s->v[i].place);
+	free(s->v);
+}
+
+/* What is not there yet and will come is no problem: the handshakes that need it are refused. */
+static bool is_awaited(const struct conf_autocert *a, bool mint)
+{
+	bool optional = a->provider == PROVIDER_LOCAL ? !a->has_paths : !mint;
+
+	return optional && (access(a->cert_path, F_OK) < 0 || access(a->key_path, F_OK) < 0);
+}
+
+static void add_provider(struct sources *s, const struct conf *c, const struct conf_autocert *a,
+	bool mint, struct problems *p)
+{
+	char path[64];
+	struct error err;
+
+	snprintf(path, sizeof(path), "autocert %s", a->name);
+	if (a->provider == PROVIDER_PSEUDO && mint) {
+		int rc = pseudo_ensure(c->state_dir, a, &err);
+
+		if (rc < 0) {
+			conf_problem(p, c, a->place, path, "%s", err.text);
+			return;
+		}
+		if (rc == 1)
+			log_info("autocert %s: pseudo: certificate for %s%s minted", a->name,
+				a->domains.v[0], a->domains.n > 1 ? " and others" : "");
+	}
+	if (is_awaited(a, mint))
+		return;
+	add_source(s, c, a->place, path,
+		&(struct certs_source){.cert = a->cert_path, .key = a->key_path});
+}
+
+int build_tls(struct built *b, const struct certs *before, bool mint, struct problems *p)
+{
+	const struct conf *c = b->conf;
+	struct sources s = {0};
+	size_t problems = p->n;
+	struct error err;
+
+	b->ctx = tls_context_new(&c->tls, &err);
+	if (!b->ctx)
+		conf_problem(p, c, c->tls.place, "tls", "%s", err.text);
+	for (size_t i = 0; i < c->n_providers; i++)
+		add_provider(&s, c, &c->providers[i], mint, p);
+	for (size_t i = 0; i < c->tls.n_certificates; i++) {
+		const struct conf_certificate *from = &c->tls.certificates[i];
+		struct certs_source source = {
+			.cert = from->pem ? from->pem : from->cert,
+			.key = from->key,
+			.dir = from->dir,
+		};
+		char path[64];
+
+		snprintf(path, sizeof(path), "tls.certificates[%zu]", i);
+		add_source(&s, c, from->place, path, &source);
+	}
+	b->certs = certs_build(s.v, s.n, before, p);
+	clear_sources(&s);
+	return p->n == problems ? 0 : -1;
+}
+
+int build_all(
+	struct built *b, const char *file, const struct build_before *before, struct problems *p)
+{
+	*b = (struct built){.conf = conf_load(file, p)};
+	if (!b->conf)
+		return -1;
+	conf_check_reload(before->conf, b->conf, p);
+	if (p->n == 0) {
+		/* Both, so that all problems are seen at once. */
+		build_listeners(b, before->listeners, p);
+		build_tls(b, before->certs, true, p);
+	}
+	if (p->n) {
+		if (b->listeners)
+			listeners_unlink_gone(b->listeners, before->listeners);
+		built_clear(b);
+		return -1;
+	}
+	return 0;
+}
+
+void built_clear(struct built *b)
+{
+	listeners_unref(b->listeners);
+	SSL_CTX_free(b->ctx);
+	certs_unref(b->certs);
+	conf_free(b->conf);
+	*b = (struct built){0};
+}

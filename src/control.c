@@ -1,0 +1,646 @@
+#include "control.h"
+
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "admin/admin.h"
+#include "base/clock.h"
+#include "base/jobs.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/privileges.h"
+#include "build.h"
+#include "config.h"
+#include "proxy/worker.h"
+#include "resolve.h"
+#include "start.h"
+#include "view.h"
+
+#ifdef HAVE_SYSTEMD
+#include <systemd/sd-daemon.h>
+#else
+#define sd_notify(unset, state) ((void)(state))
+#endif
+
+#define STOP_WAIT_MS 500 /* for job threads at the end */
+
+struct waiter { /* who asked for a reload over the admin listener */
+	admin_reload_done *done;
+	void *arg;
+};
+
+struct waiters {
+	struct waiter *v;
+	size_t n;
+};
+
+struct reload {
+	struct job job;
+	struct control *control;
+	struct built built;
+	struct build_before before;
+	struct snapshot *pinned; /* what `before` borrows from */
+	struct problems problems;
+	struct waiters waiters;
+};
+
+struct control {
+	const char *file;
+	struct event_base *base;
+	struct event *ev_hup, *ev_usr1, *ev_term, *ev_int;
+	struct event *ev_second, *ev_rotate, *ev_drained, *ev_work, *ev_misc, *ev_workers;
+	struct mailbox work_home, misc_home, workers_home;
+	struct jobs *work, *misc;
+	struct conf *conf;
+	struct snapshot *snapshot; /* the newest */
+	struct servers servers;
+	struct resolver *resolver;
+	struct admin *admin;
+	struct worker **workers;
+	size_t n_workers, n_ended;
+	atomic_uint_fast64_t connections;
+	uint64_t fds_for_sessions; /* descriptors that sessions may use, two each */
+	int lock;
+	bool draining;
+	struct reload *reload;  /* the one that runs */
+	struct waiters waiting; /* for the next one */
+	bool reload_again;
+	int64_t started, loaded;
+	uint64_t reloads_ok, reloads_failed;
+	char *last_reload_error;
+	struct view view;
+};
+
+/* Snapshots */
+
+static void publish(struct control *c, struct snapshot *s)
+{
+	struct snapshot *before = c->snapshot;
+
+	c->snapshot = s;
+	for (size_t i = 0; i < c->n_workers; i++)
+		worker_post(c->workers[i], WORKER_PUBLISH, snapshot_ref(s));
+	snapshot_unref(before);
+	servers_sweep(&c->servers);
+}
+
+static struct routes *make_routes(struct control *c, const struct conf *conf)
+{
+	const char **names = mem_zalloc(conf->n_listens * sizeof(*names));
+	struct routes *routes;
+
+	for (size_t i = 0; i < conf->n_listens; i++)
+		names[i] = conf->listens[i].name;
+	resolver_begin(c->resolver);
+	routes = routes_build(conf, names, conf->n_listens, &c->servers, resolver_get, c->resolver);
+	resolver_end(c->resolver);
+	free(names);
+	return routes;
+}
+
+/* Takes everything out of `b`, its configuration included. */
+static struct snapshot *make_snapshot(struct control *c, struct built *b, struct tickets *tickets)
+{
+	uint64_t possible = c->fds_for_sessions / 2, wanted = b->conf->limits.connections;
+	struct snapshot parts = {
+		.ctx = b->ctx,
+		.certs = b->certs,
+		.tickets = tickets,
+		.listeners = b->listeners,
+		.routes = make_routes(c, b->conf),
+		.strict_sni = b->conf->tls.strict_sni,
+		.handshake_ms = b->conf->limits.handshake_ms,
+		.max_connections = wanted && wanted < possible ? wanted : possible,
+	};
+
+	if (wanted > possible)
+		log_warn("limits.connections: %llu is more than the limit of open files allows: "
+			 "%llu",
+			(unsigned long long)wanted, (unsigned long long)possible);
+	conf_free(c->conf);
+	c->conf = b->conf;
+	*b = (struct built){0};
+	c->loaded = clock_wall_s();
+	return snapshot_new(&parts);
+}
+
+static void addresses_changed(void *arg)
+{
+	struct control *c = arg;
+	struct snapshot *s;
+
+	if (!c->snapshot || c->draining)
+		return;
+	s = snapshot_copy(c->snapshot);
+	routes_unref(s->routes);
+	s->routes = make_routes(c, c->conf);
+	publish(c, s);
+}
+
+static void on_rotate(evutil_socket_t fd, short what, void *arg)
+{
+	struct control *c = arg;
+	struct tickets *tickets;
+	struct snapshot *s;
+	struct error err;
+
+	(void)fd;
+	(void)what;
+	tickets = tickets_rotate(c->snapshot->tickets, &err);
+	if (!tickets) {
+		log_error("%s; the old one stays in use", err.text);
+		return;
+	}
+	s = snapshot_copy(c->snapshot);
+	tickets_unref(s->tickets);
+	s->tickets = tickets;
+	publish(c, s);
+}
+
+/* Reload */
+
+static void run_reload(struct job *job)
+{
+	struct reload *r = (struct reload *)job;
+
+	build_all(&r->built, r->control->file, &r->before, &r->problems);
+}
+
+static void start_reload(struct control *c);
+
+static void tell_waiters(struct waiters *w, const struct problems *p)
+{
+	for (size_t i = 0; i < w->n; i++)
+		w->v[i].done(w->v[i].arg, p);
+	free(w->v);
+	*w = (struct waiters){0};
+}
+
+static void refuse_reload(struct control *c, const struct problems *p)
+{
+	c->reloads_failed++;
+	free(c->last_reload_error);
+	c->last_reload_error = mem_strdup(p->lines[0]);
+	log_error("reload refused, everything stays as it was: %zu problem%s", p->n,
+		p->n == 1 ? "" : "s");
+	for (size_t i = 0; i < p->n; i++)
+		log_error("%s", p->lines[i]);
+}
+
+static void accept_reload(struct control *c, struct reload *r)
+{
+	size_t read, kept;
+
+	listeners_unlink_gone(c->snapshot->listeners, r->built.listeners);
+	publish(c, make_snapshot(c, &r->built, tickets_ref(c->snapshot->tickets)));
+	log_configure(c->conf->log_level, c->conf->log_format);
+	if (c->admin)
+		admin_configure(c->admin, &c->conf->admin);
+	c->reloads_ok++;
+	free(c->last_reload_error);
+	c->last_reload_error = NULL;
+	certs_loaded(c->snapshot->certs, &read, &kept);
+	log_info("reloaded %s: %zu certificates (%zu read, %zu unchanged), %zu routes", c->file,
+		certs_count(c->snapshot->certs), read, kept, c->conf->n_routes);
+}
+
+static void reload_done(struct job *job)
+{
+	struct reload *r = (struct reload *)job;
+	struct control *c = r->control;
+	struct error err;
+
+	if (c->draining && !r->problems.n)
+		problems_add(&r->problems, "this process is stopping");
+	if (!r->problems.n && strcmp(c->conf->log_file, r->built.conf->log_file) != 0 &&
+		log_set_file(r->built.conf->log_file, &err) < 0)
+		problems_add(&r->problems, "%s", err.text);
+	if (r->problems.n) {
+		if (r->built.listeners)
+			listeners_unlink_gone(r->built.listeners, c->snapshot->listeners);
+		built_clear(&r->built);
+		refuse_reload(c, &r->problems);
+	} else {
+		accept_reload(c, r);
+	}
+	snapshot_unref(r->pinned);
+	c->reload = NULL;
+	sd_notify(0, "READY=1");
+	tell_waiters(&r->waiters, &r->problems);
+	problems_clear(&r->problems);
+	free(r);
+	if (c->reload_again && !c->draining)
+		start_reload(c);
+}
+
+/* One runs at a time; whoever asks meanwhile is answered by one more, which sees the newest files.
+ */
+static void start_reload(struct control *c)
+{
+	struct reload *r;
+
+	if (c->reload) {
+		c->reload_again = true;
+		return;
+	}
+	c->reload_again = false;
+	sd_notify(0, "RELOADING=1");
+	r = mem_zalloc(sizeof(*r));
+	r->job.run = run_reload;
+	r->job.done = reload_done;
+	r->control = c;
+	r->pinned = snapshot_ref(c->snapshot);
+	r->before = (struct build_before){
+		.conf = c->conf,
+		.listeners = c->snapshot->listeners,
+		.certs = c->snapshot->certs,
+	};
+	r->waiters = c->waiting;
+	c->waiting = (struct waiters){0};
+	c->reload = r;
+	if (!jobs_submit(c->work, &r->job)) { /* never: it is the only one */
+		problems_add(&r->problems, "too much is being done at once, try again");
+		reload_done(&r->job);
+	}
+}
+
+static void on_hup(evutil_socket_t fd, short what, void *arg)
+{
+	struct control *c = arg;
+
+	(void)fd;
+	(void)what;
+	if (!c->draining)
+		start_reload(c);
+}
+
+static void on_usr1(evutil_socket_t fd, short what, void *arg)
+{
+	struct error err;
+
+	(void)fd;
+	(void)what;
+	(void)arg;
+	if (log_reopen(&err) < 0)
+		log_error("%s; the old one stays in use", err.text);
+	else
+		log_info("log file reopened");
+}
+
+/* Stop */
+
+static void tell_workers(struct control *c, enum worker_verb verb)
+{
+	for (size_t i = 0; i < c->n_workers; i++)
+		worker_post(c->workers[i], verb, NULL);
+}
+
+static void on_drain_over(evutil_socket_t fd, short what, void *arg)
+{
+	struct control *c = arg;
+
+	(void)fd;
+	(void)what;
+	log_warn("limits.drain is over: the connections that are left are closed");
+	tell_workers(c, WORKER_STOP);
+}
+
+static void on_stop(evutil_socket_t signum, short what, void *arg)
+{
+	struct control *c = arg;
+	struct timeval drain;
+
+	(void)what;
+	if (c->draining) {
+		log_warn("told to stop a second time: the connections that are left are closed");
+		tell_workers(c, WORKER_STOP);
+		return;
+	}
+	c->draining = true;
+	sd_notify(0, "STOPPING=1");
+	log_info("stopping (signal %d): %llu connections may finish within %lld s", (int)signum,
+		(unsigned long long)atomic_load(&c->connections),
+		(long long)c->conf->limits.drain_ms / 1000);
+	tell_workers(c, WORKER_DRAIN);
+	drain.tv_sec = c->conf->limits.drain_ms / 1000;
+	drain.tv_usec = c->conf->limits.drain_ms % 1000 * 1000;
+	if (c->conf->limits.drain_ms) /* 0 = no limit */
+		event_add(c->ev_drained, &drain);
+}
+
+static void on_workers_home(evutil_socket_t fd, short what, void *arg)
+{
+	struct control *c = arg;
+
+	(void)fd;
+	(void)what;
+	for (struct mail *m = mailbox_take(&c->workers_home); m; m = m->next)
+		c->n_ended++;
+	if (c->n_ended == c->n_workers)
+		event_base_loopbreak(c->base);
+}
+
+static void on_jobs_home(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	jobs_done(mailbox_take(arg));
+}
+
+static void on_second(evutil_socket_t fd, short what, void *arg)
+{
+	struct control *c = arg;
+
+	(void)fd;
+	(void)what;
+	if (!c->draining)
+		resolver_tick(c->resolver, &c->servers);
+}
+
+/* Admin */
+
+static const struct admin_view *admin_get_view(void *arg)
+{
+	struct control *c = arg;
+	struct admin_view *v = &c->view.shown;
+
+	view_fill(&c->view, c->conf, c->snapshot, c->workers, c->n_workers);
+	v->started = c->started;
+	v->loaded = c->loaded;
+	v->reloads_ok = c->reloads_ok;
+	v->reloads_failed = c->reloads_failed;
+	v->last_reload_error = c->last_reload_error;
+	v->workers = (int)c->n_workers;
+	v->draining = c->draining;
+	return v;
+}
+
+static void admin_get_unready(void *arg, struct problems *reasons)
+{
+	struct control *c = arg;
+
+	admin_get_view(c);
+	view_unready(&c->view, reasons);
+}
+
+static void admin_reload(void *arg, admin_reload_done *done, void *done_arg)
+{
+	struct control *c = arg;
+	struct problems stopping = {0};
+
+	if (c->draining) {
+		problems_add(&stopping, "this process is stopping");
+		done(done_arg, &stopping);
+		problems_clear(&stopping);
+		return;
+	}
+	*(struct waiter *)mem_grow(&c->waiting.v, c->waiting.n, sizeof(*c->waiting.v)) =
+		(struct waiter){done, done_arg};
+	c->waiting.n++;
+	start_reload(c);
+}
+
+/* Start */
+
+static void print_problems(const struct conf *conf, const struct problems *p)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		log_error("%s", p->lines[i]);
+		/* Whoever started it by hand looks at the terminal. */
+		if (conf && strcmp(conf->log_file, "-") != 0)
+			fprintf(stderr, "lintel: %s\n", p->lines[i]);
+	}
+}
+
+static void make_event(struct control *c, struct event **ev, int fd, short what,
+	event_callback_fn fn, void *arg, const struct timeval *every)
+{
+	*ev = event_new(c->base, fd, what | EV_PERSIST, fn, arg);
+	if (!*ev)
+		abort();
+	if (every || fd >= 0)
+		event_add(*ev, every);
+}
+
+static int make_loop(struct control *c, struct error *err)
+{
+	const struct timeval second = {.tv_sec = 1}, rotate = {.tv_sec = TICKETS_ROTATE_S};
+
+	c->base = event_base_new();
+	if (!c->base)
+		return error_set(err, "cannot make an event loop");
+	if (mailbox_init(&c->work_home, err) < 0 || mailbox_init(&c->misc_home, err) < 0 ||
+		mailbox_init(&c->workers_home, err) < 0)
+		return -1;
+	make_event(c, &c->ev_hup, SIGHUP, EV_SIGNAL, on_hup, c, NULL);
+	make_event(c, &c->ev_usr1, SIGUSR1, EV_SIGNAL, on_usr1, c, NULL);
+	make_event(c, &c->ev_term, SIGTERM, EV_SIGNAL, on_stop, c, NULL);
+	make_event(c, &c->ev_int, SIGINT, EV_SIGNAL, on_stop, c, NULL);
+	make_event(c, &c->ev_second, -1, 0, on_second, c, &second);
+	make_event(c, &c->ev_rotate, -1, 0, on_rotate, c, &rotate);
+	make_event(c, &c->ev_drained, -1, 0, on_drain_over, c, NULL);
+	make_event(c, &c->ev_work, c->work_home.fd, EV_READ, on_jobs_home, &c->work_home, NULL);
+	make_event(c, &c->ev_misc, c->misc_home.fd, EV_READ, on_jobs_home, &c->misc_home, NULL);
+	make_event(c, &c->ev_workers, c->workers_home.fd, EV_READ, on_workers_home, c, NULL);
+	return 0;
+}
+
+static void free_event(struct event *ev)
+{
+	if (ev)
+		event_free(ev);
+}
+
+/* Everything that was made, in reverse. False when a job could not be waited for. */
+static bool end(struct control *c)
+{
+	bool joined = true;
+
+	admin_close(c->admin);
+	for (size_t i = 0; i < c->n_workers; i++)
+		worker_join(c->workers[i]);
+	free(c->workers);
+	if (c->misc)
+		joined = jobs_stop(c->misc, STOP_WAIT_MS);
+	if (c->work)
+		joined = jobs_stop(c->work, STOP_WAIT_MS) && joined;
+	if (!joined)
+		return false;
+	if (c->base) {
+		jobs_done(mailbox_take(&c->work_home));
+		jobs_done(mailbox_take(&c->misc_home));
+	}
+	if (c->resolver)
+		resolver_free(c->resolver);
+	if (c->snapshot)
+		listeners_unlink_gone(c->snapshot->listeners, NULL);
+	snapshot_unref(c->snapshot);
+	servers_clear(&c->servers);
+	view_clear(&c->view);
+	conf_free(c->conf);
+	free(c->last_reload_error);
+	if (!c->base)
+		return true;
+	free_event(c->ev_hup);
+	free_event(c->ev_usr1);
+	free_event(c->ev_term);
+	free_event(c->ev_int);
+	free_event(c->ev_second);
+	free_event(c->ev_rotate);
+	free_event(c->ev_drained);
+	free_event(c->ev_work);
+	free_event(c->ev_misc);
+	free_event(c->ev_workers);
+	mailbox_clear(&c->work_home);
+	mailbox_clear(&c->misc_home);
+	mailbox_clear(&c->workers_home);
+	event_base_free(c->base);
+	if (c->lock >= 0)
+		close(c->lock);
+	return true;
+}
+
+/* Threads of ours leave signals to the main one. */
+static void set_signals(int how)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGUSR1);
+	pthread_sigmask(how, &set, NULL);
+}
+
+static int start_threads(struct control *c, struct built *b, struct error *err)
+{
+	struct tickets *tickets;
+
+	c->misc = jobs_start(2, 4096, &c->misc_home, err);
+	c->work = c->misc ? jobs_start(1, 16, &c->work_home, err) : NULL;
+	if (!c->work)
+		return -1;
+	c->resolver = resolver_new(c->misc, addresses_changed, c);
+	tickets = tickets_rotate(NULL, err);
+	if (!tickets)
+		return -1;
+	c->snapshot = make_snapshot(c, b, tickets);
+	c->workers = mem_zalloc((size_t)c->conf->workers * sizeof(*c->workers));
+	for (; c->n_workers < (size_t)c->conf->workers; c->n_workers++) {
+		c->workers[c->n_workers] = worker_start(c->n_workers, snapshot_ref(c->snapshot),
+			&c->connections, &c->workers_home, err);
+		if (!c->workers[c->n_workers])
+			return -1;
+	}
+	return 0;
+}
+
+/* From the configuration to a process that serves. Every problem is in `p` when it fails. */
+static int start(struct control *c, struct built *b, struct problems *p)
+{
+	static const struct admin_ops ops = {
+		.view = admin_get_view,
+		.unready = admin_get_unready,
+		.reload = admin_reload,
+	};
+	struct admin_ops mine = ops;
+	struct error err;
+
+	c->conf = b->conf = conf_load(c->file, p);
+	if (!c->conf)
+		return -1;
+	log_configure(c->conf->log_level, c->conf->log_format);
+	c->fds_for_sessions = start_fds_for_sessions(c->conf);
+	c->lock = start_take_state_dir(c->conf, &err);
+	if (c->lock < 0 || start_make_log(c->conf, &err) < 0)
+		goto fail;
+	build_listeners(b, NULL, p);
+	if (c->conf->admin.set) {
+		c->admin = admin_open(&c->conf->admin, &err);
+		if (!c->admin)
+			conf_problem(
+				p, c->conf, c->conf->admin.place, "admin.address", "%s", err.text);
+	}
+	if (p->n)
+		return -1;
+	if (c->conf->user && privileges_drop(c->conf->user, &err) < 0)
+		goto fail;
+	if (start_enter_sandbox(c->conf, &err) < 0)
+		goto fail;
+	if (build_tls(b, NULL, true, p) < 0)
+		return -1;
+	if (make_loop(c, &err) < 0 || log_start(c->conf->log_file, &err) < 0)
+		goto fail;
+	c->conf = NULL; /* make_snapshot() brings it back */
+	if (start_threads(c, b, &err) < 0)
+		goto fail;
+	mine.arg = c;
+	if (c->admin && admin_start(c->admin, c->base, &mine, &err) < 0)
+		goto fail;
+	return 0;
+fail:
+	problems_add(p, "%s", err.text);
+	return -1;
+}
+
+int control_run(const char *conf_file)
+{
+	struct control c = {.file = conf_file, .lock = -1, .started = clock_wall_s()};
+	struct built b = {0};
+	struct problems p = {0};
+	bool clean;
+
+	signal(SIGPIPE, SIG_IGN);
+	set_signals(SIG_BLOCK);
+	if (start(&c, &b, &p) < 0) {
+		print_problems(c.conf, &p);
+		log_stop();
+		/* Threads may run already: the kernel cleans up. */
+		if (b.listeners)
+			listeners_unlink_gone(b.listeners, NULL);
+		admin_close(c.admin);
+		_exit(1);
+	}
+	set_signals(SIG_UNBLOCK);
+	log_info("lintel " PACKAGE_VERSION
+		 " serves: %zu listeners, %zu routes, %zu certificates, %zu workers",
+		c.conf->n_listens, c.conf->n_routes, certs_count(c.snapshot->certs), c.n_workers);
+	sd_notify(0, "READY=1");
+	event_base_dispatch(c.base);
+	clean = end(&c);
+	log_info("stopped");
+	log_stop();
+	if (!clean)
+		_exit(0);
+	return 0;
+}
+
+int control_check(const char *conf_file)
+{
+	struct built b = {0};
+	struct problems p = {0};
+	struct error err;
+	bool bad;
+
+	b.conf = conf_load(conf_file, &p);
+	if (b.conf) {
+		log_configure(LOG_WARN, LOG_TEXT);
+		if (b.conf->user && geteuid() == 0 && privileges_drop(b.conf->user, &err) < 0)
+			problems_add(&p, "%s", err.text);
+		else
+			build_tls(&b, NULL, false, &p);
+	}
+	for (size_t i = 0; i < p.n; i++)
+		fprintf(stderr, "%s\n", p.lines[i]);
+	if (!p.n)
+		printf("%s: good\n", conf_file);
+	built_clear(&b);
+	bad = p.n != 0;
+	problems_clear(&p);
+	return bad;
+}

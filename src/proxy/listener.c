@@ -1,0 +1,221 @@
+#include "proxy/listener.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+#define BACKLOG 4096 /* the kernel caps it at net.core.somaxconn */
+
+static int set_option(int fd, int level, int name, int value)
+{
+	return setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+/* A socket bound to the address, or -1 with errno. */
+static int bound_socket(const struct endpoint *e, bool reuse_port)
+{
+	int fd = socket(e->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), saved;
+
+	if (fd < 0)
+		return -1;
+	if (e->sa.sa_family == AF_INET6 && set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY,
+						   !IN6_IS_ADDR_UNSPECIFIED(&e->in6.sin6_addr)) < 0)
+		goto fail;
+	if (e->sa.sa_family != AF_UNIX &&
+		(set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) < 0 ||
+			(reuse_port && set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1) < 0) ||
+			set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) <
+				0)) /* accepted sockets inherit it */
+		goto fail;
+	if (bind(fd, &e->sa, e->len) < 0)
+		goto fail;
+	return fd;
+fail:
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return -1;
+}
+
+static int bind_error(const struct address *a, struct error *err)
+{
+	switch (errno) {
+	case EADDRINUSE:
+		return error_set(err,
+			"%s is taken: another program (or another lintel) listens there", a->text);
+	case EACCES:
+		return error_set(err,
+			"%s: not permitted: a port below 1024 needs root or CAP_NET_BIND_SERVICE, "
+			"a unix "
+			"socket a folder that can be written",
+			a->text);
+	case EADDRNOTAVAIL:
+		return error_set(err, "%s: this host does not have that address", a->text);
+	default: return error_set_errno(err, "cannot listen on %s", a->text);
+	}
+}
+
+static bool port_is_ours(const struct listeners *others, const struct address *a)
+{
+	for (size_t i = 0; others && i < others->n; i++)
+		if (others->v[i]->address.port == a->port)
+			return true;
+	return false;
+}
+
+/* A bind without SO_REUSEPORT fails beside any listening socket, of whatever process. */
+static int check_free(const struct address *a, const struct endpoint *e,
+	const struct listeners *others, struct error *err)
+{
+	int fd;
+
+	if (port_is_ours(others, a))
+		return 0;
+	fd = bound_socket(e, false);
+	if (fd < 0)
+		return bind_error(a, err);
+	close(fd);
+	return 0;
+}
+
+/* Unlinks a socket that nobody listens on any more. */
+static int clear_path(const struct address *a, const struct endpoint *e, struct error *err)
+{
+	struct stat st;
+	int fd, rc;
+
+	if (lstat(a->host, &st) < 0)
+		return 0;
+	if (!S_ISSOCK(st.st_mode))
+		return error_set(err, "%s exists and is no socket", a->text);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return error_set_errno(err, "cannot make a socket");
+	rc = connect(fd, &e->sa, e->len);
+	if (rc == 0 || errno != ECONNREFUSED) {
+		close(fd);
+		errno = EADDRINUSE;
+		return bind_error(a, err);
+	}
+	close(fd);
+	if (unlink(a->host) < 0)
+		return error_set_errno(err, "cannot remove the stale socket %s", a->host);
+	return 0;
+}
+
+/* Without IPv6 in the kernel ":443" means all IPv4 addresses. */
+static void fall_back_to_ipv4(struct endpoint *e)
+{
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	in_port_t port = e->in6.sin6_port;
+
+	if (fd >= 0) {
+		close(fd);
+		return;
+	}
+	*e = (struct endpoint){
+		.in = {.sin_family = AF_INET, .sin_port = port}, .len = sizeof(e->in)};
+}
+
+static int open_sockets(struct listener *l, const struct endpoint *e, struct error *err)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		l->fds[i] = bound_socket(e, !l->shared);
+		if (l->fds[i] < 0 || listen(l->fds[i], BACKLOG) < 0)
+			return bind_error(&l->address, err);
+	}
+	return 0;
+}
+
+struct listener *listener_open(const struct address *address, size_t workers,
+	const struct listeners *others, struct error *err)
+{
+	bool is_unix = address->kind == ADDRESS_UNIX;
+	size_t n = is_unix ? 1 : workers;
+	struct listener *l = mem_zalloc(sizeof(*l) + n * sizeof(l->fds[0]));
+	struct endpoint e;
+	int rc;
+
+	atomic_init(&l->refs, 1);
+	address_copy(&l->address, address);
+	l->shared = is_unix;
+	l->n = n;
+	for (size_t i = 0; i < n; i++)
+		l->fds[i] = -1;
+	rc = address_to_endpoint(address, &e, err);
+	if (rc == 0 && address->kind == ADDRESS_ANY)
+		fall_back_to_ipv4(&e);
+	if (rc == 0)
+		rc = is_unix ? clear_path(address, &e, err) : check_free(address, &e, others, err);
+	if (rc == 0)
+		rc = open_sockets(l, &e, err);
+	if (rc < 0) {
+		listener_unref(l);
+		return NULL;
+	}
+	return l;
+}
+
+struct listener *listener_ref(struct listener *l)
+{
+	atomic_fetch_add_explicit(&l->refs, 1, memory_order_relaxed);
+	return l;
+}
+
+void listener_unref(struct listener *l)
+{
+	if (!l || atomic_fetch_sub_explicit(&l->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	for (size_t i = 0; i < l->n; i++)
+		if (l->fds[i] >= 0)
+			close(l->fds[i]);
+	address_clear(&l->address);
+	free(l);
+}
+
+struct listeners *listeners_new(size_t n)
+{
+	struct listeners *l = mem_zalloc(sizeof(*l) + n * sizeof(l->v[0]));
+
+	atomic_init(&l->refs, 1);
+	l->n = n;
+	return l;
+}
+
+struct listeners *listeners_ref(struct listeners *l)
+{
+	atomic_fetch_add_explicit(&l->refs, 1, memory_order_relaxed);
+	return l;
+}
+
+void listeners_unref(struct listeners *l)
+{
+	if (!l || atomic_fetch_sub_explicit(&l->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	for (size_t i = 0; i < l->n; i++)
+		listener_unref(l->v[i]);
+	free(l);
+}
+
+struct listener *listeners_find(const struct listeners *l, const struct address *address)
+{
+	for (size_t i = 0; l && i < l->n; i++)
+		if (l->v[i] && strcmp(l->v[i]->address.text, address->text) == 0)
+			return l->v[i];
+	return NULL;
+}
+
+void listeners_unlink_gone(const struct listeners *before, const struct listeners *now)
+{
+	for (size_t i = 0; i < before->n; i++) {
+		struct listener *l = before->v[i];
+
+		if (l && l->shared && !listeners_find(now, &l->address))
+			unlink(l->address.host);
+	}
+}

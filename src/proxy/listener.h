@@ -1,0 +1,43 @@
+/* Listening sockets. A TCP address has one SO_REUSEPORT socket for each worker; a unix address has
+ * one that every worker watches. Opened by build (start-up or a job); worker i owns fds[i] from the
+ * publication on, and closes it once the listener is gone from the newest snapshot. A reload keeps
+ * listeners whose address stays. */
+#ifndef LINTEL_PROXY_LISTENER_H
+#define LINTEL_PROXY_LISTENER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/address.h"
+
+struct listener {
+	atomic_uint refs;
+	struct address address;
+	bool shared; /* a unix socket: fds[0] for everyone, closed with the last reference */
+	size_t n;    /* sockets; the workers' number, or 1 */
+	int fds[];   /* -1 = closed */
+};
+
+struct listeners { /* those of one snapshot, in the configuration's order */
+	atomic_uint refs;
+	size_t n;
+	struct listener *v[];
+};
+
+/* Binds and listens. `others` (NULL = none) are listeners of this process that may overlap with the
+ * address. A second lintel on the address is found although SO_REUSEPORT would let it in. */
+struct listener *listener_open(const struct address *address, size_t workers,
+	const struct listeners *others, struct error *err);
+struct listener *listener_ref(struct listener *l);
+void listener_unref(struct listener *l);
+
+struct listeners *listeners_new(size_t n); /* the caller fills v[] with references */
+struct listeners *listeners_ref(struct listeners *l);
+void listeners_unref(struct listeners *l);
+/* The one with this address; NULL = none. Borrowed. */
+struct listener *listeners_find(const struct listeners *l, const struct address *address);
+/* Removes the path of a unix listener that is not in `now` (NULL = of none). */
+void listeners_unlink_gone(const struct listeners *before, const struct listeners *now);
+
+#endif

@@ -1,0 +1,292 @@
+#include "proxy/relay.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "tls/error.h"
+
+#define RECORD_MAX (16u << 10) /* plain bytes of a TLS record (RFC 8446, section 5.1) */
+
+/* The BIO. It never asks to write later: what does not fit the scratch is sent or queued. */
+
+static int bio_write(BIO *b, const char *data, int len)
+{
+	struct session *s = BIO_get_data(b);
+	struct worker *w = s->worker;
+	size_t left = (size_t)len;
+
+	BIO_clear_retry_flags(b);
+	while (left) {
+		size_t room = SCRATCH_SEND - w->out_len, n = left < room ? left : room;
+
+		memcpy(w->send + w->out_len, data, n);
+		w->out_len += n;
+		data += n;
+		left -= n;
+		if (w->out_len == SCRATCH_SEND && relay_flush(s) < 0)
+			return -1;
+	}
+	return len;
+}
+
+static int bio_read(BIO *b, char *out, int size)
+{
+	struct session *s = BIO_get_data(b);
+	struct worker *w = s->worker;
+	size_t n = w->in_len < (size_t)size ? w->in_len : (size_t)size;
+
+	BIO_clear_retry_flags(b);
+	if (!n) {
+		BIO_set_retry_read(b);
+		return -1;
+	}
+	memcpy(out, w->in, n);
+	w->in += n;
+	w->in_len -= n;
+	return (int)n;
+}
+
+static long bio_ctrl(BIO *b, int cmd, long num, void *ptr)
+{
+	(void)b;
+	(void)num;
+	(void)ptr;
+	return cmd == BIO_CTRL_FLUSH;
+}
+
+static BIO_METHOD *method;
+static pthread_once_t method_once = PTHREAD_ONCE_INIT;
+
+static void make_method(void)
+{
+	method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "lintel");
+	if (!method || !BIO_meth_set_write(method, bio_write) ||
+		!BIO_meth_set_read(method, bio_read) || !BIO_meth_set_ctrl(method, bio_ctrl))
+		abort();
+}
+
+BIO *relay_bio_new(struct session *s)
+{
+	BIO *bio;
+
+	pthread_once(&method_once, make_method);
+	bio = BIO_new(method);
+	if (!bio)
+		abort();
+	BIO_set_data(bio, s);
+	BIO_set_init(bio, 1);
+	return bio;
+}
+
+int relay_flush(struct session *s)
+{
+	struct worker *w = s->worker;
+	size_t n = w->out_len;
+	int rc;
+
+	w->out_len = 0;
+	if (!n)
+		return 0;
+	rc = conn_send(&s->client, w->send, n);
+	if (rc == 1)
+		conn_pause(&s->backend);
+	return rc < 0 ? -1 : 0;
+}
+
+/* Both directions are over, and nothing is left to send: closing says the rest. */
+static bool both_ended(const struct session *s)
+{
+	return s->client.ended && s->backend.ended && !conn_queued(&s->client) &&
+	       !conn_queued(&s->backend);
+}
+
+void relay_client_ended(struct session *s)
+{
+	s->client.ended = true;
+	conn_pause(&s->client);
+	if (s->state == SESSION_RELAY && !both_ended(s))
+		conn_finish(&s->backend);
+}
+
+static void server_ended(struct session *s)
+{
+	s->backend.ended = true;
+	conn_pause(&s->backend);
+	if (SSL_shutdown(s->ssl) < 0) /* close_notify */
+		ERR_clear_error();
+	if (relay_flush(s) < 0) {
+		session_abort(s);
+		return;
+	}
+	if (!both_ended(s))
+		conn_finish(&s->client);
+}
+
+/* Bytes for a server that is still being connected: on loopback the connection is often there
+ * already, and a send() finds that out without a turn through epoll. */
+static void send_connecting(struct session *s, const unsigned char *data, size_t len)
+{
+	ssize_t n = -1;
+
+	if (!s->pending) {
+		n = send(s->backend.fd, data, len, MSG_NOSIGNAL);
+		if (n >= 0) {
+			session_connected(s);
+			if ((size_t)n < len &&
+				conn_send(&s->backend, data + n, len - (size_t)n) == 1)
+				conn_pause(&s->client);
+			return;
+		}
+		s->pending = evbuffer_new();
+	}
+	if (!s->pending || evbuffer_add(s->pending, data, len) < 0)
+		abort();
+	conn_pause(&s->client);
+	if (n < 0 && errno != EAGAIN && errno != ENOTCONN && errno != EINTR)
+		session_connect_failed(s, errno);
+}
+
+/* False when the session died of it. */
+static bool deliver(struct session *s, size_t len)
+{
+	int rc;
+
+	if (!len)
+		return true;
+	stats_count(&s->worker->stats.bytes_in, len);
+	if (s->state == SESSION_CONNECTING) {
+		send_connecting(s, s->worker->plain, len);
+	} else {
+		rc = conn_send(&s->backend, s->worker->plain, len);
+		if (rc == 1)
+			conn_pause(&s->client);
+		else if (rc < 0)
+			session_abort(s);
+	}
+	return s->state != SESSION_DEAD;
+}
+
+/* SSL_read() said no: more is wanted, the client said goodbye, or TLS is broken. */
+static void read_ended(struct session *s, int result)
+{
+	char why[ERROR_MAX];
+
+	switch (SSL_get_error(s->ssl, result)) {
+	case SSL_ERROR_WANT_READ: return;
+	case SSL_ERROR_ZERO_RETURN: relay_client_ended(s); return;
+	default: break;
+	}
+	session_log(s, LOG_INFO, "TLS error after the handshake: %s", tls_error_text(why));
+	stats_count(&s->worker->stats.aborted, 1);
+	relay_flush(s);                /* the alert, */
+	conn_close(&s->client, false); /* which a reset could overtake */
+	session_abort(s);
+}
+
+void relay_from_client(struct session *s)
+{
+	struct worker *w = s->worker;
+	size_t have = 0;
+
+	while (w->in_len || SSL_has_pending(s->ssl)) {
+		int n = SSL_read(s->ssl, w->plain + have, (int)(SCRATCH_PLAIN - have));
+
+		if (n <= 0) {
+			if (!deliver(s, have))
+				return;
+			have = 0;
+			read_ended(s, n);
+			if (s->state == SESSION_DEAD)
+				return;
+			break;
+		}
+		have += (size_t)n;
+		if (SCRATCH_PLAIN - have < RECORD_MAX) {
+			if (!deliver(s, have))
+				return;
+			have = 0;
+		}
+	}
+	if (!deliver(s, have))
+		return;
+	if (relay_flush(s) < 0) /* an answer to KeyUpdate */
+		session_abort(s);
+}
+
+void relay_on_server_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct session *s = arg;
+	struct worker *w = s->worker;
+	ssize_t n;
+
+	(void)what;
+	w->now = clock_mono_ms();
+	n = recv(fd, w->plain, SCRATCH_RECV, 0);
+	if (n < 0) {
+		if (errno == EAGAIN || errno == EINTR)
+			return;
+		stats_count(&w->stats.aborted, 1);
+		session_log(
+			s, LOG_DEBUG, "server %s: %s", s->server->address.text, strerror(errno));
+		session_abort(s);
+		return;
+	}
+	if (n == 0) {
+		server_ended(s);
+	} else {
+		stats_count(&w->stats.bytes_out, (uint64_t)n);
+		if (SSL_write(s->ssl, w->plain, (int)n) != n || relay_flush(s) < 0) {
+			ERR_clear_error();
+			w->out_len = 0;
+			stats_count(&w->stats.aborted, 1);
+			session_abort(s);
+			return;
+		}
+	}
+	session_settle(s);
+}
+
+void relay_start(struct session *s)
+{
+	struct evbuffer *pending = s->pending;
+
+	s->pending = NULL;
+	while (pending && evbuffer_get_length(pending)) {
+		struct evbuffer_iovec chunk;
+		int rc;
+
+		evbuffer_peek(pending, -1, NULL, &chunk, 1);
+		rc = conn_send(&s->backend, chunk.iov_base, chunk.iov_len);
+		if (rc < 0) {
+			session_abort(s);
+			break;
+		}
+		evbuffer_drain(pending, chunk.iov_len);
+	}
+	if (pending)
+		evbuffer_free(pending);
+	if (s->state == SESSION_DEAD)
+		return;
+	if (s->client.ended)
+		conn_finish(&s->backend);
+	relay_resume(s);
+}
+
+void relay_resume(struct session *s)
+{
+	if (both_ended(s)) {
+		session_close(s);
+		return;
+	}
+	if (s->state != SESSION_RELAY)
+		return;
+	if (!conn_queued(&s->backend))
+		conn_resume(&s->client);
+	if (!conn_queued(&s->client))
+		conn_resume(&s->backend);
+}

@@ -1,0 +1,23 @@
+/* The bytes of a session: TLS records between the client's socket and OpenSSL by a BIO over the
+ * worker's scratch buffers, plain bytes to and from the server, back-pressure, and the end of each
+ * direction by itself. The worker's thread only. */
+#ifndef LINTEL_PROXY_RELAY_H
+#define LINTEL_PROXY_RELAY_H
+
+#include "proxy/session.h"
+
+BIO *relay_bio_new(struct session *s);
+
+/* What SSL wrote in this callback goes out in one send(). -1 when the client is gone. */
+int relay_flush(struct session *s);
+/* Everything received from the client in this callback goes to the server. */
+void relay_from_client(struct session *s);
+/* The client's end of stream, `clean` when close_notify announced it. */
+void relay_client_ended(struct session *s);
+void relay_on_server_readable(evutil_socket_t fd, short what, void *arg);
+/* The server was connected: what waited for it goes out. */
+void relay_start(struct session *s);
+/* One direction's queue is empty again. */
+void relay_resume(struct session *s);
+
+#endif

@@ -1,0 +1,175 @@
+#include "proxy/route.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/names.h"
+
+struct server *server_ref(struct server *s)
+{
+	atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+	return s;
+}
+
+void server_unref(struct server *s)
+{
+	if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	address_clear(&s->address);
+	free(s);
+}
+
+struct server *servers_get(struct servers *all, const struct address *address)
+{
+	struct server *s;
+
+	for (size_t i = 0; i < all->n; i++)
+		if (strcmp(all->v[i]->address.text, address->text) == 0)
+			return server_ref(all->v[i]);
+	s = mem_zalloc(sizeof(*s));
+	atomic_init(&s->refs, 1);
+	address_copy(&s->address, address);
+	*(struct server **)mem_grow(&all->v, all->n, sizeof(*all->v)) = s;
+	all->n++;
+	return server_ref(s);
+}
+
+void servers_sweep(struct servers *all)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < all->n; i++) {
+		if (atomic_load_explicit(&all->v[i]->refs, memory_order_acquire) == 1)
+			server_unref(all->v[i]);
+		else
+			all->v[kept++] = all->v[i];
+	}
+	/* The room of mem_grow() follows from the number of elements. */
+	if (kept != all->n) {
+		struct server **v = NULL;
+
+		for (size_t i = 0; i < kept; i++)
+			*(struct server **)mem_grow(&v, i, sizeof(*v)) = all->v[i];
+		free(all->v);
+		all->v = v;
+		all->n = kept;
+	}
+}
+
+void servers_clear(struct servers *all)
+{
+	for (size_t i = 0; i < all->n; i++)
+		server_unref(all->v[i]);
+	free(all->v);
+	*all = (struct servers){0};
+}
+
+static void build_target(struct target *t, const struct conf_server *conf, struct servers *servers,
+	routes_resolve *resolve, void *arg)
+{
+	const struct endpoints *found;
+
+	t->server = servers_get(servers, &conf->address);
+	if (conf->address.kind != ADDRESS_NAME) {
+		t->endpoints = mem_zalloc(sizeof(*t->endpoints));
+		t->n = address_to_endpoint(&conf->address, t->endpoints, NULL) == 0;
+		return;
+	}
+	found = resolve(arg, &conf->address);
+	t->n = found ? found->n : 0;
+	t->endpoints = t->n ? mem_dup(found->v, found->n * sizeof(*found->v)) : NULL;
+}
+
+static void build_route(struct route *r, const struct conf *conf, const struct conf_route *from,
+	struct servers *servers, routes_resolve *resolve, void *arg)
+{
+	*r = (struct route){
+		.policy.min_version = from->min_version ? from->min_version : conf->tls.min_version,
+		.connect_ms = from->connect_ms,
+		.idle_ms = from->idle_ms,
+		.half_closed_ms = from->half_closed_ms,
+		.n_targets = from->n_servers,
+	};
+	r->policy.alpn =
+		tls_alpn_wire(from->has_alpn ? &from->alpn : &conf->tls.alpn, &r->policy.alpn_len);
+	r->targets = mem_zalloc(from->n_servers * sizeof(*r->targets));
+	for (size_t i = 0; i < from->n_servers; i++)
+		build_target(&r->targets[i], &from->servers[i], servers, resolve, arg);
+	r->turn = mem_zalloc((size_t)conf->workers * sizeof(*r->turn));
+	for (int i = 0; i < conf->workers;
+		i++) /* so that workers do not all start with the first */
+		atomic_init(&r->turn[i], (unsigned)i);
+}
+
+static bool serves(const struct conf_route *route, const char *listener)
+{
+	for (size_t i = 0; i < route->listeners.n; i++)
+		if (listener && strcmp(route->listeners.v[i], listener) == 0)
+			return true;
+	return route->listeners.n == 0;
+}
+
+struct routes *routes_build(const struct conf *conf, const char *const *listener_names,
+	size_t n_listeners, struct servers *servers, routes_resolve *resolve, void *arg)
+{
+	struct routes *r = mem_zalloc(sizeof(*r));
+
+	atomic_init(&r->refs, 1);
+	r->n = conf->n_routes;
+	r->v = mem_zalloc(r->n * sizeof(*r->v));
+	r->n_listeners = n_listeners;
+	r->by_listener = mem_zalloc(n_listeners * sizeof(*r->by_listener));
+	r->default_by_listener = mem_zalloc(n_listeners * sizeof(*r->default_by_listener));
+	for (size_t l = 0; l < n_listeners; l++)
+		r->by_listener[l] = names_new();
+	for (size_t i = 0; i < r->n; i++) {
+		const struct conf_route *from = &conf->routes[i];
+
+		build_route(&r->v[i], conf, from, servers, resolve, arg);
+		for (size_t l = 0; l < n_listeners; l++) {
+			if (!serves(from, listener_names[l]))
+				continue;
+			for (size_t h = 0; h < from->hosts.n; h++)
+				if (strcmp(from->hosts.v[h], "default") == 0)
+					r->default_by_listener[l] = &r->v[i];
+				else
+					*names_slot(r->by_listener[l], from->hosts.v[h]) = &r->v[i];
+		}
+	}
+	return r;
+}
+
+struct routes *routes_ref(struct routes *r)
+{
+	atomic_fetch_add_explicit(&r->refs, 1, memory_order_relaxed);
+	return r;
+}
+
+void routes_unref(struct routes *r)
+{
+	if (!r || atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	for (size_t i = 0; i < r->n; i++) {
+		for (size_t t = 0; t < r->v[i].n_targets; t++) {
+			server_unref(r->v[i].targets[t].server);
+			free(r->v[i].targets[t].endpoints);
+		}
+		free(r->v[i].targets);
+		free(r->v[i].policy.alpn);
+		free(r->v[i].turn);
+	}
+	for (size_t l = 0; l < r->n_listeners; l++)
+		names_free(r->by_listener[l]);
+	free(r->by_listener);
+	free(r->default_by_listener);
+	free(r->v);
+	free(r);
+}
+
+struct route *routes_find(const struct routes *r, size_t listener, const char *name)
+{
+	struct route *found = *name ? names_find(r->by_listener[listener], name) : NULL;
+
+	return found ? found : r->default_by_listener[listener];
+}

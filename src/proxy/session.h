@@ -1,0 +1,50 @@
+/* A session: a client's connection from accept to close, with the connection to the server that it
+ * is relayed to. States: handshake -> connecting -> relay -> dead. The worker's thread only; freed
+ * by the worker after the loop turn in which it died. */
+#ifndef LINTEL_PROXY_SESSION_H
+#define LINTEL_PROXY_SESSION_H
+
+#include <event2/buffer.h>
+
+#include "proxy/conn.h"
+#include "proxy/worker.h"
+
+enum session_state { SESSION_HANDSHAKE, SESSION_CONNECTING, SESSION_RELAY, SESSION_DEAD };
+
+struct session {
+	TAILQ_ENTRY(session) link;
+	struct wheel_entry timer;
+	struct worker *worker;
+	enum session_state state;
+	SSL *ssl;
+	struct conn client, backend;
+	struct server *server;       /* pinned from the connect on */
+	struct handshake *handshake; /* until the handshake has ended */
+	struct snapshot *snapshot;   /* until connected, with the next five */
+	size_t listener;             /* its index there */
+	struct route *route;
+	struct evbuffer *pending; /* what the client sent before the server was connected */
+	unsigned first, tried;    /* servers: whose turn it was; how many were tried */
+	size_t endpoint;          /* of the server being tried: the next address */
+	int64_t idle_ms, half_closed_ms;
+	size_t queued_before; /* at the last idle check */
+};
+
+/* Takes the descriptor. */
+void session_open(struct worker *w, int fd, size_t listener);
+/* Ends it at once, without telling the client more than the end of the connection. */
+void session_close(struct session *s);
+/* The deadline of its state has come. */
+void session_expire(struct session *s);
+void session_free(struct session *s); /* a dead one */
+
+/* Between session.c (handshake, life) and relay.c (bytes). */
+void session_abort(struct session *s); /* closes both ends with a reset: the stream is not whole */
+void session_settle(
+	struct session *s); /* at the end of each callback: what to watch and until when */
+void session_connect_failed(struct session *s, int err);
+void session_connected(struct session *s);
+void session_log(struct session *s, enum log_level level, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+#endif

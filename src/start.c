@@ -1,0 +1,109 @@
+#include "start.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/privileges.h"
+#include "base/sandbox.h"
+
+uint64_t start_fds_for_sessions(const struct conf *conf)
+{
+	uint64_t workers = (uint64_t)conf->workers;
+	uint64_t taken = 32 + 2 * workers + workers * (conf->n_listens + 4) + 16;
+	struct rlimit limit = {0};
+
+	getrlimit(RLIMIT_NOFILE, &limit);
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		getrlimit(RLIMIT_NOFILE, &limit);
+	return limit.rlim_cur > taken + 2 ? limit.rlim_cur - taken : 2;
+}
+
+/* Gives what root has made to the user that will go on with it. */
+static int hand_over(const char *path, const struct conf *conf, struct error *err)
+{
+	return conf->user && geteuid() == 0 ? privileges_own(path, conf->user, err) : 0;
+}
+
+int start_take_state_dir(const struct conf *conf, struct error *err)
+{
+	bool missing = access(conf->state_dir, F_OK) < 0;
+	char *path = mem_printf("%s/lock", conf->state_dir);
+	int lock = -1;
+
+	if (file_make_dirs(conf->state_dir, 0755, err) < 0 ||
+		(missing && hand_over(conf->state_dir, conf, err) < 0))
+		goto out;
+	lock = file_lock(path, err);
+	if (lock >= 0 && hand_over(path, conf, err) < 0) {
+		close(lock);
+		lock = -1;
+	}
+out:
+	if (lock < 0)
+		error_prefix(err, "state_dir");
+	free(path);
+	return lock;
+}
+
+int start_make_log(const struct conf *conf, struct error *err)
+{
+	int fd;
+
+	if (strcmp(conf->log_file, "-") == 0 || access(conf->log_file, F_OK) == 0)
+		return 0;
+	fd = open(conf->log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
+	if (fd < 0)
+		return error_set_errno(err, "log.file: cannot create %s", conf->log_file);
+	close(fd);
+	return hand_over(conf->log_file, conf, err);
+}
+
+/* The folders that may be written to, each made where it is missing. */
+struct folders {
+	char **v;
+	size_t n;
+};
+
+static int add_folder(struct folders *f, const char *file, bool make, struct error *err)
+{
+	char *folder = file_folder(file);
+
+	*(char **)mem_grow(&f->v, f->n++, sizeof(*f->v)) = folder;
+	return make ? file_make_dirs(folder, 0755, err) : 0;
+}
+
+int start_enter_sandbox(const struct conf *conf, struct error *err)
+{
+	struct folders f = {0};
+	int rc = 0;
+
+	if (!conf->sandbox)
+		return 0;
+	*(char **)mem_grow(&f.v, f.n++, sizeof(*f.v)) = mem_strdup(conf->state_dir);
+	if (strcmp(conf->log_file, "-") != 0)
+		add_folder(&f, conf->log_file, false, err);
+	for (size_t i = 0; i < conf->n_listens; i++)
+		if (conf->listens[i].address.kind == ADDRESS_UNIX)
+			add_folder(&f, conf->listens[i].address.host, false, err);
+	if (conf->admin.set && conf->admin.address.kind == ADDRESS_UNIX)
+		add_folder(&f, conf->admin.address.host, false, err);
+	for (size_t i = 0; rc == 0 && i < conf->n_providers; i++) {
+		if (conf->providers[i].provider == PROVIDER_LOCAL)
+			continue;
+		rc = add_folder(&f, conf->providers[i].cert_path, true, err);
+		if (rc == 0)
+			rc = add_folder(&f, conf->providers[i].key_path, true, err);
+	}
+	if (rc == 0)
+		rc = sandbox_enter((const char *const *)f.v, f.n, err);
+	for (size_t i = 0; i < f.n; i++)
+		free(f.v[i]);
+	free(f.v);
+	return rc;
+}

@@ -1,0 +1,108 @@
+#include "view.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+
+void view_clear(struct view *v)
+{
+	free(v->listeners);
+	free(v->servers);
+	free(v->routes);
+	v->listeners = NULL;
+	v->servers = NULL;
+	v->routes = NULL;
+}
+
+static void fill_routes(struct view *v, const struct conf *conf, const struct routes *routes)
+{
+	size_t n = 0;
+	struct admin_server *server;
+
+	for (size_t i = 0; i < routes->n; i++)
+		n += routes->v[i].n_targets;
+	server = v->servers = mem_zalloc(n * sizeof(*v->servers));
+	v->routes = mem_zalloc(routes->n * sizeof(*v->routes));
+	for (size_t i = 0; i < routes->n; i++) {
+		const struct route *r = &routes->v[i];
+
+		v->routes[i] = (struct admin_route){
+			.hosts = (const char *const *)conf->routes[i].hosts.v,
+			.n_hosts = conf->routes[i].hosts.n,
+			.servers = server,
+			.n_servers = r->n_targets,
+		};
+		for (size_t t = 0; t < r->n_targets; t++, server++) {
+			struct server *s = r->targets[t].server;
+
+			server->address = s->address.text;
+			server->active = atomic_load_explicit(&s->active, memory_order_relaxed);
+			server->connects = atomic_load_explicit(&s->connects, memory_order_relaxed);
+			server->failures = atomic_load_explicit(&s->failures, memory_order_relaxed);
+			server->up = r->targets[t].n > 0;
+		}
+	}
+	v->shown.routes = v->routes;
+	v->shown.n_routes = routes->n;
+}
+
+void view_fill(struct view *v, const struct conf *conf, const struct snapshot *snapshot,
+	struct worker *const *workers, size_t n_workers)
+{
+	view_clear(v);
+	v->shown.stats = (struct stats_sum){0};
+	for (size_t i = 0; i < n_workers; i++)
+		stats_add(&v->shown.stats, &workers[i]->stats);
+	v->listeners = mem_zalloc(conf->n_listens * sizeof(*v->listeners));
+	for (size_t i = 0; i < conf->n_listens; i++)
+		v->listeners[i] = (struct admin_listener){
+			.name = conf->listens[i].name,
+			.address = conf->listens[i].address.text,
+			/* Every listener of a snapshot was bound before it was published. */
+			.up = v->shown.stats.listening >= n_workers * conf->n_listens,
+		};
+	v->shown.listeners = v->listeners;
+	v->shown.n_listeners = conf->n_listens;
+	v->shown.conf = conf;
+	v->shown.certs = snapshot->certs;
+	fill_routes(v, conf, snapshot->routes);
+}
+
+static bool covered(const struct certs *certs, const char *domain)
+{
+	/* A wildcard stands in the table as such: ask for a name that only it covers. */
+	char *name =
+		domain[0] == '*' ? mem_printf("lintel-readyz%s", domain + 1) : mem_strdup(domain);
+	bool found = certs_find(certs, name) != NULL;
+
+	free(name);
+	return found;
+}
+
+void view_unready(const struct view *v, struct problems *reasons)
+{
+	const struct admin_view *s = &v->shown;
+
+	if (s->draining)
+		problems_add(reasons, "draining: this process was told to stop");
+	for (size_t i = 0; i < s->n_listeners; i++)
+		if (!s->listeners[i].up && !s->draining)
+			problems_add(reasons, "listener %s is not up", s->listeners[i].address);
+	for (size_t i = 0; i < s->conf->n_providers; i++) {
+		const struct conf_autocert *a = &s->conf->providers[i];
+
+		for (size_t d = 0; d < a->domains.n; d++)
+			if (!covered(s->certs, a->domains.v[d]))
+				problems_add(reasons, "autocert %s: no certificate for %s", a->name,
+					a->domains.v[d]);
+	}
+	for (size_t i = 0; i < s->n_routes; i++) {
+		bool up = false;
+
+		for (size_t t = 0; t < s->routes[i].n_servers; t++)
+			up = up || s->routes[i].servers[t].up;
+		if (!up)
+			problems_add(reasons, "route %s: no server has an address",
+				s->routes[i].hosts[0]);
+	}
+}

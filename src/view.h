@@ -1,0 +1,23 @@
+/* What the admin listener shows, gathered from the running parts. Control thread only. */
+#ifndef LINTEL_VIEW_H
+#define LINTEL_VIEW_H
+
+#include "admin/admin.h"
+#include "proxy/worker.h"
+
+struct view {
+	struct admin_view shown;
+	struct admin_listener *listeners;
+	struct admin_server *servers;
+	struct admin_route *routes;
+};
+
+/* Fills v->shown but for started, loaded, reloads_*, last_reload_error, workers and draining, which
+ * are the caller's. Valid until the next call or the next publication. */
+void view_fill(struct view *v, const struct conf *conf, const struct snapshot *snapshot,
+	struct worker *const *workers, size_t n_workers);
+/* Why the process is not ready; nothing = it is. */
+void view_unready(const struct view *v, struct problems *reasons);
+void view_clear(struct view *v);
+
+#endif
