@@ -81,8 +81,10 @@ int fetch(const struct fetch_request *req, struct fetch_response *res, struct er
 	struct sink sink = {.max = req->max_bytes};
 	char message[CURL_ERROR_SIZE] = "";
 	struct curl_slist *headers;
+	const char *where = req->unix_path ? req->unix_path : req->url;
 	CURLcode code;
 	CURL *curl;
+	long os = 0;
 
 	*res = (struct fetch_response){0};
 	pthread_once(&once, init_once);
@@ -94,13 +96,16 @@ int fetch(const struct fetch_request *req, struct fetch_response *res, struct er
 	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
 	code = curl_easy_perform(curl);
 	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &res->status);
+	curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &os);
 	curl_slist_free_all(headers);
 	curl_easy_cleanup(curl);
 
 	if (sink.over)
-		error_set(err, "%s: the answer has more than %zu bytes", req->url, req->max_bytes);
+		error_set(err, "%s: the answer has more than %zu bytes", where, req->max_bytes);
+	else if (code == CURLE_COULDNT_CONNECT && os)
+		error_set(err, "%s: %s", where, strerror((int)os));
 	else if (code != CURLE_OK)
-		error_set(err, "%s: %s", req->url, *message ? message : curl_easy_strerror(code));
+		error_set(err, "%s: %s", where, *message ? message : curl_easy_strerror(code));
 	if (code != CURLE_OK) {
 		str_clear(&sink.body);
 		return -1;

@@ -145,7 +145,7 @@ static void says_that_nobody_is_there(void **state)
 	struct error err;
 
 	assert_int_equal(fetch(&req, &res, &err), -1);
-	assert_string_not_equal(err.text, "");
+	assert_string_equal(err.text, "/nonexistent/admin.sock: No such file or directory");
 	req.url = "file:///etc/passwd";
 	req.unix_path = NULL;
 	assert_int_equal(fetch(&req, &res, &err), -1);

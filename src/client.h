@@ -1,0 +1,12 @@
+/* The commands that ask the running daemon, through its admin listener. They read the `admin` block
+ * of the configuration file and nothing else of it. Main thread, blocking. */
+#ifndef LINTEL_CLIENT_H
+#define LINTEL_CLIENT_H
+
+#include <stdbool.h>
+
+/* Both print what the daemon says and return the exit status of the program. */
+int client_status(const char *conf_file, bool json); /* as a table, or as the daemon answers it */
+int client_reload(const char *conf_file);
+
+#endif
