@@ -169,8 +169,10 @@ static void on_close(struct evhttp_connection *evcon, void *arg)
 bool conns_begin(struct conns *cs, struct evhttp_request *req)
 {
 	struct conn *c = find(cs, req);
-	bool first = !c->begun && !c->refused;
+	bool first;
 
+	assert(c); /* evhttp got it from on_connection() */
+	first = !c->begun && !c->refused;
 	c->begun = true;
 	c->deadline = 0;
 	evhttp_connection_set_closecb(evhttp_request_get_connection(req), on_close, cs);
