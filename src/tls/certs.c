@@ -25,17 +25,21 @@ static bool is_valid(const struct cert *c, int64_t now)
 	return c->not_before <= now && now <= c->not_after;
 }
 
-static void enter(struct certs_entry *e, struct cert *c, int64_t now)
+/* Whether another certificate was there. */
+static bool enter(struct certs_entry *e, struct cert *c, int64_t now)
 {
-	struct cert **place = &e->by_kind[c->kind];
+	struct cert **place = &e->by_kind[c->kind], *there = *place;
 
-	if (!*place || (!is_valid(*place, now) && is_valid(c, now)))
+	if (!there || (!is_valid(there, now) && is_valid(c, now)))
 		*place = c;
+	return there && there != c;
 }
 
-static void enter_all(struct certs *t, int64_t now)
+/* Whether there was any clash. */
+static bool enter_all(struct certs *t, int64_t now)
 {
 	size_t total = 0, used = 0;
+	bool clash = false;
 
 	for (size_t i = 0; i < t->n; i++)
 		total += t->items[i].cert->n_names;
@@ -48,9 +52,10 @@ static void enter_all(struct certs *t, int64_t now)
 
 			if (!*slot)
 				*slot = &t->entries[used++];
-			enter(*slot, c, now);
+			clash |= enter(*slot, c, now);
 		}
 	}
+	return clash;
 }
 
 /* The first certificate, and beside it those of other kinds that share its first name. */
@@ -111,6 +116,7 @@ struct certs *certs_build(const struct certs_source *sources, size_t n, const st
 {
 	struct certs *t = mem_zalloc(sizeof(*t));
 	int64_t now = clock_wall_s();
+	bool clash;
 
 	atomic_init(&t->refs, 1);
 	t->names = names_new();
@@ -121,9 +127,10 @@ struct certs *certs_build(const struct certs_source *sources, size_t n, const st
 	}
 	for (size_t i = 0; i < t->n; i++)
 		t->n_kept += t->items[i].kept;
-	enter_all(t, now);
+	clash = enter_all(t, now);
 	choose_fallback(t);
-	log_clashes(t, before, now);
+	if (clash)
+		log_clashes(t, before, now);
 	return t;
 }
 

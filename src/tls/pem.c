@@ -91,37 +91,45 @@ int pem_next(struct pem_reader *r, struct pem_block *b, struct error *err)
 		b->line);
 }
 
-static bool is_base64(char c)
+/* Joins the lines. Returns the number of bytes. */
+static size_t join_lines(unsigned char *out, const struct pem_block *b)
 {
-	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-	       c == '+' || c == '/';
+	unsigned char *to = out;
+
+	for (const char *p = b->body, *nl; p < b->body_end; p = nl + 1) {
+		const char *end;
+
+		nl = end = line_end(p, b->body_end);
+		while (end > p && (end[-1] == '\r' || end[-1] == ' ' || end[-1] == '\t'))
+			end--;
+		memcpy(to, p, (size_t)(end - p));
+		to += end - p;
+	}
+	return (size_t)(to - out);
 }
 
 uint8_t *pem_decode(const struct pem_block *b, size_t *len, struct error *err)
 {
-	size_t room = (size_t)(b->body_end - b->body), n = 0, pad = 0;
+	size_t room = (size_t)(b->body_end - b->body), n, pad = 0;
 	unsigned char *packed = mem_alloc(room);
 	uint8_t *out = NULL;
-	const char *p;
 
-	for (p = b->body; p < b->body_end; p++) {
-		if (is_base64(*p) && pad == 0)
-			packed[n++] = (unsigned char)*p;
-		else if (*p == '=' && pad < 2)
-			packed[n++] = '=', pad++;
-		else if (*p != '\n' && *p != '\r' && *p != ' ' && *p != '\t')
-			break;
+	n = join_lines(packed, b);
+	while (pad < 2 && pad < n && packed[n - 1 - pad] == '=')
+		pad++;
+	/* EVP_DecodeBlock() refuses all else, but takes any "=" for zeros. */
+	if (n > 0 && n % 4 == 0 && !memchr(packed, '=', n - pad)) {
+		out = mem_alloc(n / 4 * 3);
+		*len = n / 4 * 3 - pad;
+		if (EVP_DecodeBlock(out, packed, (int)n) != (int)(n / 4 * 3)) {
+			free(out);
+			out = NULL;
+		}
 	}
-	if (p < b->body_end || n == 0 || n % 4 != 0) {
+	if (!out)
 		error_set(err,
 			"the PEM block that begins in line %zu is no base64: the file is damaged",
 			b->line);
-		goto out;
-	}
-	out = mem_alloc(n / 4 * 3);
-	EVP_DecodeBlock(out, packed, (int)n);
-	*len = n / 4 * 3 - pad;
-out:
 	OPENSSL_cleanse(packed, room);
 	free(packed);
 	return out;
