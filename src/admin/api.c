@@ -218,8 +218,10 @@ static struct json_object *name_json(const X509_NAME *name)
 		return o;
 	}
 	bio = BIO_new(BIO_s_mem());
-	if (bio && X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253) >= 0)
-		o = json_object_new_string_len(whole, (int)BIO_get_mem_data(bio, &whole));
+	if (bio && X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253) >= 0) {
+		len = (int)BIO_get_mem_data(bio, &whole);
+		o = json_object_new_string_len(len ? whole : "", len);
+	}
 	BIO_free(bio);
 	return o ? o : json_object_new_string("");
 }
