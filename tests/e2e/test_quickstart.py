@@ -35,7 +35,7 @@ def test_stops(env, number, tmp_path):
             [SCRIPT], env=env, stdout=out, stderr=out, start_new_session=True
         )
         try:
-            proxy.wait_until("the lines", lambda: b"^C stops it" in read(out), seconds=600)
+            proxy.wait_until("the lines", lambda: is_up(script, out), seconds=200)
             line = re.search(r"^ +(curl .*)$", read(out).decode(), re.MULTILINE)[1]
             done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=60)
             assert "backend 'app'" in done.stdout, done.stderr
@@ -48,6 +48,11 @@ def test_stops(env, number, tmp_path):
         with pytest.raises(ConnectionRefusedError):
             host, _, port = address.rpartition(":")
             proxy.socket.create_connection((host, int(port)))
+
+
+def is_up(script, out):
+    assert script.poll() is None, read(out).decode()
+    return b"^C stops it" in read(out)
 
 
 def read(file):
