@@ -1,5 +1,6 @@
 """TLS clients: one over memory BIOs, which can send its records as it likes, hand-made ClientHellos,
 and openssl s_client."""
+import contextlib
 import os
 import socket
 import ssl
@@ -22,6 +23,7 @@ ALERTS = {
 def context(ca=None, versions=(TLS12, TLS13), alpn=None, ciphers=None):
     """A client's context; verifies nothing unless `ca` is given."""
     c = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    c.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # a FIN without close_notify is an error here
     c.check_hostname = ca is not None
     c.verify_mode = ssl.CERT_REQUIRED if ca else ssl.CERT_NONE
     if ca:
@@ -73,6 +75,7 @@ class Client:
             self.incoming, self.outgoing, server_hostname=sni, session=session
         )
         self.send_hello = send_hello
+        self.early = b""
         if handshake:
             try:
                 self.handshake()
@@ -128,12 +131,17 @@ class Client:
 
     def recv(self, size=65536):
         """Some bytes; b"" after the peer's close_notify."""
+        if self.early:
+            data, self.early = self.early[:size], self.early[size:]
+            return data
         try:
             return self.drive(self.tls.read, size)
         except ssl.SSLZeroReturnError:
             return b""
-        except ssl.SSLEOFError:
-            raise Truncated() from None
+        except ssl.SSLError as e:
+            if isinstance(e, ssl.SSLEOFError) or e.reason == "UNEXPECTED_EOF_WHILE_READING":
+                raise Truncated() from None
+            raise
 
     def read_exactly(self, size):
         parts, got = [], 0
@@ -153,10 +161,13 @@ class Client:
 
     def end(self):
         """Ends our direction: close_notify, then FIN. The other one stays open."""
-        try:
+        # unwrap() would read on for the peer's close_notify, and fail on data: hide what is here.
+        while self.tls.pending():
+            self.early += self.tls.read(self.tls.pending())
+        hidden = self.incoming.read()
+        with contextlib.suppress(ssl.SSLWantReadError):
             self.tls.unwrap()
-        except (ssl.SSLWantReadError, ssl.SSLError):
-            pass  # it wants the peer's, which may come much later
+        self.incoming.write(hidden)
         self.flush()
         self.fin()
 

@@ -163,13 +163,13 @@ def missing_files(daemon, ca):
             ]
         }
     )
-    return ["gone1.pem", "gone2.pem", "No such file"]
+    return ["gone1.pem", "gone2.pem", "does not exist"]
 
 
 def mismatched_pair(daemon, ca):
     a, b = ca.issue("a.example"), ca.issue("b.example")
     daemon.change(tls={"certificates": [{"cert": str(a.cert), "key": str(b.key)}]})
-    return [b.key.name, "match"]
+    return [b.key.name, "does not fit"]
 
 
 def world_readable_key(daemon, ca):
@@ -206,7 +206,7 @@ def taken_address(daemon, ca):
     daemon.taken = server
     address = f"{proxy.HOST}:{server.getsockname()[1]}"
     daemon.change(listen=[*daemon.config["listen"], {"address": address}])
-    return [address, "in use"]
+    return [address, "taken"]
 
 
 @pytest.mark.parametrize(
@@ -231,8 +231,10 @@ def test_refused_reload_changes_nothing(run, serve, ca, spoil):
     daemon.config = good  # the harness talks to the admin listener that runs
     answer = daemon.post("/api/v1/reload")
     assert answer.status == 422
+    assert answer.json["message"] in answer.json["errors"]
+    told = "\n".join(answer.json["errors"])
     for text in expected:
-        assert text in answer.text
+        assert text in told
         daemon.wait_log(proxy.re.escape(text))
     by_signal(daemon)
     assert daemon.metric("lintel_reloads_total", result="failure") == 2
