@@ -246,7 +246,32 @@ def memory(pid):
     return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
 
 
-def test_back_pressure_down(front, serve):
+def warm_up(daemon, name):
+    """Its worker has used everything once: what is measured after it is the connection's."""
+    with client.Client(daemon.address, name) as c:
+        for _ in range(4):
+            c.send(BLOCK)
+            assert c.read_exactly(len(BLOCK)) == BLOCK
+
+
+@pytest.fixture
+def pressed(run, serve, ca):
+    """A lintel with one worker; its default route goes to the handler, warm.example is an echo."""
+
+    def start(handler):
+        config = proxy.basic([], [ca.issue("www.a.example")], workers=1)
+        config["routes"] = [
+            {"hosts": ["warm.example"], "backends": [serve(echo).address]},
+            {"hosts": ["default"], "backends": [serve(handler).address]},
+        ]
+        daemon = run(config)
+        warm_up(daemon, "warm.example")
+        return daemon
+
+    return start
+
+
+def test_back_pressure_down(pressed):
     """A client that reads nothing costs little memory, and gets everything in the end."""
     blocked = threading.Event()
     total = 200
@@ -263,7 +288,7 @@ def test_back_pressure_down(front, serve):
                     blocked.set()  # nothing moves any more
                     conn.settimeout(60)
 
-    daemon = front(serve(handler).address)
+    daemon = pressed(handler)
     with client.Client(daemon.address, rcvbuf=65536) as c:
         before = memory(daemon.pid)
         c.send(b"x")
@@ -275,7 +300,7 @@ def test_back_pressure_down(front, serve):
     assert h.digest() == hashlib.sha256(BLOCK * total).digest()
 
 
-def test_back_pressure_up(front, serve):
+def test_back_pressure_up(pressed):
     """A backend that reads nothing costs little memory, and gets everything in the end."""
     go = threading.Event()
     result = []
@@ -288,7 +313,7 @@ def test_back_pressure_up(front, serve):
             h.update(data)
         conn.sendall(h.digest())
 
-    daemon = front(serve(handler).address)
+    daemon = pressed(handler)
     total = 100
     with client.Client(daemon.address) as c:
         before = memory(daemon.pid)
