@@ -1,6 +1,7 @@
 #include "resolve.h"
 
 #include <netdb.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,8 +26,7 @@ struct resolver {
 	struct jobs *jobs;
 	void (*changed)(void *arg);
 	void *arg;
-	struct host **hosts;
-	size_t n;
+	void *hosts; /* by address: of tsearch() */
 };
 
 struct lookup {
@@ -64,12 +64,18 @@ static void run_lookup(struct job *job)
 		freeaddrinfo(all);
 }
 
-static struct host *find(struct resolver *r, const struct address *address)
+static int compare_hosts(const void *a, const void *b)
 {
-	for (size_t i = 0; i < r->n; i++)
-		if (strcmp(r->hosts[i]->address.text, address->text) == 0)
-			return r->hosts[i];
-	return NULL;
+	return strcmp(
+		((const struct host *)a)->address.text, ((const struct host *)b)->address.text);
+}
+
+static struct host *find(const struct resolver *r, const struct address *address)
+{
+	const struct host key = {.address = *address};
+	struct host *const *found = tfind(&key, &r->hosts, compare_hosts);
+
+	return found ? *found : NULL;
 }
 
 /* Resolvers turn the order of addresses round: only another set is a change. */
@@ -144,8 +150,10 @@ struct resolver *resolver_new(struct jobs *jobs, void (*changed)(void *arg), voi
 	return r;
 }
 
-static void free_host(struct host *h)
+static void free_host(void *host)
 {
+	struct host *h = host;
+
 	address_clear(&h->address);
 	free(h->found.v);
 	free(h);
@@ -153,9 +161,7 @@ static void free_host(struct host *h)
 
 void resolver_free(struct resolver *r)
 {
-	for (size_t i = 0; i < r->n; i++)
-		free_host(r->hosts[i]);
-	free(r->hosts);
+	tdestroy(r->hosts, free_host);
 	free(r);
 }
 
@@ -168,49 +174,76 @@ const struct endpoints *resolver_get(void *resolver, const struct address *addre
 		h = mem_zalloc(sizeof(*h));
 		h->resolver = r;
 		address_copy(&h->address, address);
-		*(struct host **)mem_grow(&r->hosts, r->n++, sizeof(*r->hosts)) = h;
+		if (!tsearch(h, &r->hosts, compare_hosts))
+			abort(); /* out of memory */
 		start_lookup(h, 0);
 	}
 	h->wanted = true;
 	return &h->found;
 }
 
+static void unwant(const void *node, VISIT visit, void *arg)
+{
+	(void)arg;
+	if (visit == postorder || visit == leaf)
+		(*(struct host *const *)node)->wanted = false;
+}
+
 void resolver_begin(struct resolver *r)
 {
-	for (size_t i = 0; i < r->n; i++)
-		r->hosts[i]->wanted = false;
+	twalk_r(r->hosts, unwant, NULL);
+}
+
+struct unwanted {
+	struct host **v;
+	size_t n;
+};
+
+static void collect_unwanted(const void *node, VISIT visit, void *arg)
+{
+	struct host *h = *(struct host *const *)node;
+	struct unwanted *u = arg;
+
+	if ((visit == postorder || visit == leaf) && !h->wanted)
+		*(struct host **)mem_grow(&u->v, u->n++, sizeof(*u->v)) = h;
 }
 
 void resolver_end(struct resolver *r)
 {
-	struct host **old = r->hosts;
-	size_t n = r->n;
+	struct unwanted u = {0};
 
-	r->hosts = NULL;
-	r->n = 0;
-	for (size_t i = 0; i < n; i++) {
-		if (old[i]->wanted)
-			*(struct host **)mem_grow(&r->hosts, r->n++, sizeof(*r->hosts)) = old[i];
-		else
-			free_host(old[i]);
+	twalk_r(r->hosts, collect_unwanted, &u);
+	for (size_t i = 0; i < u.n; i++) {
+		tdelete(u.v[i], &r->hosts, compare_hosts);
+		free_host(u.v[i]);
 	}
-	free(old);
+	free(u.v);
+}
+
+struct tick {
+	const struct servers *servers;
+	int64_t now;
+};
+
+static void tick_host(const void *node, VISIT visit, void *arg)
+{
+	struct host *h = *(struct host *const *)node;
+	const struct tick *t = arg;
+	const struct server *s;
+	uint64_t failures = 0;
+
+	if ((visit != postorder && visit != leaf) || h->running)
+		return;
+	s = servers_find(t->servers, &h->address);
+	if (s)
+		failures = atomic_load_explicit(&s->failures, memory_order_relaxed);
+	if (t->now - h->asked >= AGAIN_MS || failures != h->failures || h->failing)
+		start_lookup(h, failures);
 }
 
 void resolver_tick(struct resolver *r, const struct servers *servers)
 {
-	int64_t now = clock_mono_ms();
+	struct tick t = {.servers = servers, .now = clock_mono_ms()};
 
-	for (size_t i = 0; i < r->n; i++) {
-		struct host *h = r->hosts[i];
-		uint64_t failures = 0;
-
-		for (size_t j = 0; j < servers->n; j++)
-			if (strcmp(servers->v[j]->address.text, h->address.text) == 0)
-				failures = atomic_load_explicit(
-					&servers->v[j]->failures, memory_order_relaxed);
-		if (!h->running &&
-			(now - h->asked >= AGAIN_MS || failures != h->failures || h->failing))
-			start_lookup(h, failures);
-	}
+	twalk_r(r->hosts, tick_host, &t);
 }

@@ -1,5 +1,6 @@
 #include "proxy/route.h"
 
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,49 +21,70 @@ void server_unref(struct server *s)
 	free(s);
 }
 
+static int compare_servers(const void *a, const void *b)
+{
+	return strcmp(
+		((const struct server *)a)->address.text, ((const struct server *)b)->address.text);
+}
+
+struct server *servers_find(const struct servers *all, const struct address *address)
+{
+	const struct server key = {.address = *address};
+	struct server *const *found = tfind(&key, &all->tree, compare_servers);
+
+	return found ? *found : NULL;
+}
+
 struct server *servers_get(struct servers *all, const struct address *address)
 {
-	struct server *s;
+	struct server *s = servers_find(all, address);
 
-	for (size_t i = 0; i < all->n; i++)
-		if (strcmp(all->v[i]->address.text, address->text) == 0)
-			return server_ref(all->v[i]);
+	if (s)
+		return server_ref(s);
 	s = mem_zalloc(sizeof(*s));
 	atomic_init(&s->refs, 1);
 	address_copy(&s->address, address);
-	*(struct server **)mem_grow(&all->v, all->n, sizeof(*all->v)) = s;
-	all->n++;
+	if (!tsearch(s, &all->tree, compare_servers))
+		abort(); /* out of memory */
 	return server_ref(s);
+}
+
+struct unused { /* servers that only the registry refers to */
+	struct server **v;
+	size_t n;
+};
+
+static void collect_unused(const void *node, VISIT visit, void *arg)
+{
+	struct server *s = *(struct server *const *)node;
+	struct unused *u = arg;
+
+	if ((visit == postorder || visit == leaf) &&
+		atomic_load_explicit(&s->refs, memory_order_acquire) == 1)
+		*(struct server **)mem_grow(&u->v, u->n++, sizeof(*u->v)) = s;
 }
 
 void servers_sweep(struct servers *all)
 {
-	size_t kept = 0;
+	struct unused u = {0};
 
-	for (size_t i = 0; i < all->n; i++) {
-		if (atomic_load_explicit(&all->v[i]->refs, memory_order_acquire) == 1)
-			server_unref(all->v[i]);
-		else
-			all->v[kept++] = all->v[i];
+	twalk_r(all->tree, collect_unused, &u);
+	for (size_t i = 0; i < u.n; i++) {
+		tdelete(u.v[i], &all->tree, compare_servers);
+		server_unref(u.v[i]);
 	}
-	/* The room of mem_grow() follows from the number of elements. */
-	if (kept != all->n) {
-		struct server **v = NULL;
+	free(u.v);
+}
 
-		for (size_t i = 0; i < kept; i++)
-			*(struct server **)mem_grow(&v, i, sizeof(*v)) = all->v[i];
-		free(all->v);
-		all->v = v;
-		all->n = kept;
-	}
+static void unref_node(void *node)
+{
+	server_unref(node);
 }
 
 void servers_clear(struct servers *all)
 {
-	for (size_t i = 0; i < all->n; i++)
-		server_unref(all->v[i]);
-	free(all->v);
-	*all = (struct servers){0};
+	tdestroy(all->tree, unref_node);
+	all->tree = NULL;
 }
 
 static void build_target(struct target *t, const struct conf_server *conf, struct servers *servers,

@@ -20,14 +20,15 @@ struct server {
 	atomic_uint_fast64_t active, connects, failures;
 };
 
-/* Control's list of all servers. Control thread only. */
+/* Control's registry of all servers, by address. Control thread only. */
 struct servers {
-	struct server **v;
-	size_t n;
+	void *tree; /* of tsearch() */
 };
 
 /* The server with this address, made when new. New reference. */
 struct server *servers_get(struct servers *all, const struct address *address);
+/* The same, NULL when there is none. Borrowed. */
+struct server *servers_find(const struct servers *all, const struct address *address);
 void servers_sweep(struct servers *all); /* forgets those that nobody else refers to */
 void servers_clear(struct servers *all);
 struct server *server_ref(struct server *s);
