@@ -46,6 +46,7 @@ struct reload {
 	struct snapshot *pinned; /* what `before` borrows from */
 	struct problems problems;
 	struct waiters waiters;
+	bool published; /* only the workers' reports are missing */
 };
 
 struct control {
@@ -62,6 +63,7 @@ struct control {
 	struct admin *admin;
 	struct worker **workers;
 	size_t n_workers, n_ended;
+	size_t unseen; /* publications that workers have not taken up yet */
 	atomic_uint_fast64_t connections;
 	uint64_t fds_for_sessions; /* descriptors that sessions may use, two each */
 	int lock;
@@ -84,6 +86,7 @@ static void publish(struct control *c, struct snapshot *s)
 	c->snapshot = s;
 	for (size_t i = 0; i < c->n_workers; i++)
 		worker_post(c->workers[i], WORKER_PUBLISH, snapshot_ref(s));
+	c->unseen += c->n_workers;
 	snapshot_unref(before);
 	servers_sweep(&c->servers);
 }
@@ -197,6 +200,7 @@ static void accept_reload(struct control *c, struct reload *r)
 
 	listeners_unlink_gone(c->snapshot->listeners, r->built.listeners);
 	publish(c, make_snapshot(c, &r->built, tickets_ref(c->snapshot->tickets)));
+	r->published = true;
 	log_configure(c->conf->log_level, c->conf->log_format);
 	if (c->admin)
 		admin_configure(c->admin, &c->conf->admin);
@@ -206,6 +210,20 @@ static void accept_reload(struct control *c, struct reload *r)
 	certs_loaded(c->snapshot->certs, &read, &kept);
 	log_info("reloaded %s: %zu certificates (%zu read, %zu unchanged), %zu routes", c->file,
 		certs_count(c->snapshot->certs), read, kept, c->conf->n_routes);
+}
+
+/* Whoever asked is answered, and what was asked for meanwhile is started. */
+static void finish_reload(struct control *c)
+{
+	struct reload *r = c->reload;
+
+	c->reload = NULL;
+	sd_notify(0, "READY=1");
+	tell_waiters(&r->waiters, &r->problems);
+	problems_clear(&r->problems);
+	free(r);
+	if (c->reload_again && !c->draining)
+		start_reload(c);
 }
 
 static void reload_done(struct job *job)
@@ -228,13 +246,9 @@ static void reload_done(struct job *job)
 		accept_reload(c, r);
 	}
 	snapshot_unref(r->pinned);
-	c->reload = NULL;
-	sd_notify(0, "READY=1");
-	tell_waiters(&r->waiters, &r->problems);
-	problems_clear(&r->problems);
-	free(r);
-	if (c->reload_again && !c->draining)
-		start_reload(c);
+	/* Else the last worker's report does, so that what is answered is true of all of them. */
+	if (r->problems.n)
+		finish_reload(c);
 }
 
 /* One runs at a time; whoever asks meanwhile is answered by one more, which sees the newest files.
@@ -335,11 +349,22 @@ static void on_stop(evutil_socket_t signum, short what, void *arg)
 static void on_workers_home(evutil_socket_t fd, short what, void *arg)
 {
 	struct control *c = arg;
+	struct mail *m, *next;
 
 	(void)fd;
 	(void)what;
-	for (struct mail *m = mailbox_take(&c->workers_home); m; m = m->next)
-		c->n_ended++;
+	for (m = mailbox_take(&c->workers_home); m; m = next) {
+		struct worker_report *r = (struct worker_report *)m;
+
+		next = m->next;
+		if (r->ended)
+			c->n_ended++;
+		else
+			c->unseen--;
+		free(r);
+	}
+	if (c->reload && c->reload->published && !c->unseen)
+		finish_reload(c);
 	if (c->n_ended == c->n_workers)
 		event_base_loopbreak(c->base);
 }
@@ -458,8 +483,16 @@ static void free_event(struct event *ev)
 /* Everything that was made, in reverse. False when a job could not be waited for. */
 static bool end(struct control *c)
 {
+	struct problems stopping = {0};
 	bool joined = true;
 
+	problems_add(&stopping, "this process is stopping");
+	tell_waiters(&c->waiting, &stopping);
+	if (c->reload && c->reload->published)
+		finish_reload(c);
+	else if (c->reload)
+		tell_waiters(&c->reload->waiters, &stopping);
+	problems_clear(&stopping);
 	admin_close(c->admin);
 	for (size_t i = 0; i < c->n_workers; i++)
 		worker_join(c->workers[i]);
@@ -568,6 +601,8 @@ static int start(struct control *c, struct built *b, struct problems *p)
 	}
 	if (p->n)
 		return -1;
+	if (start_hand_over_sockets(c->conf, &err) < 0)
+		goto fail;
 	if (c->conf->user && privileges_drop(c->conf->user, &err) < 0)
 		goto fail;
 	if (start_enter_sandbox(c->conf, &err) < 0)

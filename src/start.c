@@ -64,6 +64,17 @@ int start_make_log(const struct conf *conf, struct error *err)
 	return hand_over(conf->log_file, conf, err);
 }
 
+int start_hand_over_sockets(const struct conf *conf, struct error *err)
+{
+	for (size_t i = 0; i < conf->n_listens; i++)
+		if (conf->listens[i].address.kind == ADDRESS_UNIX &&
+			hand_over(conf->listens[i].address.host, conf, err) < 0)
+			return -1;
+	if (conf->admin.set && conf->admin.address.kind == ADDRESS_UNIX)
+		return hand_over(conf->admin.address.host, conf, err);
+	return 0;
+}
+
 /* The folders that may be written to, each made where it is missing. */
 struct folders {
 	char **v;

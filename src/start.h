@@ -16,6 +16,8 @@ uint64_t start_fds_for_sessions(const struct conf *conf);
 int start_take_state_dir(const struct conf *conf, struct error *err);
 /* Makes the log's file for the user that will write it. */
 int start_make_log(const struct conf *conf, struct error *err);
+/* Gives unix sockets that root has bound to the user, who will remove them. */
+int start_hand_over_sockets(const struct conf *conf, struct error *err);
 /* Enters the sandbox, where the configuration wants it. After privileges were dropped. */
 int start_enter_sandbox(const struct conf *conf, struct error *err);
 

@@ -128,6 +128,9 @@ static int open_sockets(struct listener *l, const struct endpoint *e, struct err
 		l->fds[i] = bound_socket(e, !l->shared);
 		if (l->fds[i] < 0 || listen(l->fds[i], BACKLOG) < 0)
 			return bind_error(&l->address, err);
+		/* Like a port: whoever reaches the folder may connect, TLS and the route decide. */
+		if (l->shared && chmod(l->address.host, 0666) < 0)
+			return error_set_errno(err, "%s: cannot set the mode", l->address.text);
 	}
 	return 0;
 }

@@ -226,6 +226,14 @@ static void stop(struct worker *w)
 	w->stopping = true;
 }
 
+static void report(struct worker *w, bool ended)
+{
+	struct worker_report *r = mem_zalloc(sizeof(*r));
+
+	r->ended = ended;
+	mailbox_post(w->home, &r->mail);
+}
+
 static void on_inbox(evutil_socket_t fd, short what, void *arg)
 {
 	struct worker *w = arg;
@@ -239,7 +247,10 @@ static void on_inbox(evutil_socket_t fd, short what, void *arg)
 
 		next = m->next;
 		switch (mail->verb) {
-		case WORKER_PUBLISH: use_snapshot(w, mail->snapshot); break;
+		case WORKER_PUBLISH:
+			use_snapshot(w, mail->snapshot);
+			report(w, false);
+			break;
 		case WORKER_DRAIN: drain(w); break;
 		case WORKER_STOP: stop(w); break;
 		}
@@ -324,7 +335,7 @@ static void *run_worker(void *arg)
 	free_dead(w);
 	snapshot_unref(w->snapshot);
 	w->snapshot = NULL;
-	mailbox_post(w->home, &w->ended.mail);
+	report(w, true);
 	return NULL;
 }
 
@@ -359,7 +370,6 @@ struct worker *worker_start(size_t index, struct snapshot *first, atomic_uint_fa
 	w->snapshot = first;
 	w->connections = connections;
 	w->home = home;
-	w->ended.worker = w;
 	w->now = clock_mono_ms();
 	TAILQ_INIT(&w->listeners);
 	TAILQ_INIT(&w->sessions);

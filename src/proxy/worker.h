@@ -24,10 +24,10 @@ struct worker;
 struct worker_listener;
 TAILQ_HEAD(session_list, session);
 
-/* What a worker posts home, once, when its thread ends by itself or is told to. */
-struct worker_ended {
+/* What a worker posts home; the receiver frees it. */
+struct worker_report {
 	struct mail mail;
-	struct worker *worker;
+	bool ended; /* the thread is over; else: a published snapshot is in use */
 };
 
 struct worker {
@@ -51,8 +51,7 @@ struct worker {
 	struct session_list sessions, dead;
 	size_t n_sessions;
 	int64_t now; /* ms, at the start of the callback */
-	struct worker_ended ended;
-	struct { /* worker_may_log() */
+	struct {     /* worker_may_log() */
 		int64_t second;
 		unsigned lines, suppressed;
 	} log;
