@@ -3,6 +3,7 @@
 #include <openssl/core_names.h>
 #include <openssl/params.h>
 #include <openssl/rand.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,13 +20,24 @@ struct tickets {
 	} keys[KEYS]; /* newest first */
 };
 
+/* Fetched once: EVP_aes_256_cbc() would be looked up, under locks, at every ticket. */
+static EVP_CIPHER *aes;
+static pthread_once_t aes_once = PTHREAD_ONCE_INIT;
+
+static void fetch_aes(void)
+{
+	aes = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
+}
+
 struct tickets *tickets_rotate(const struct tickets *before, struct error *err)
 {
 	struct tickets *t = mem_zalloc(sizeof(*t));
 
+	pthread_once(&aes_once, fetch_aes);
 	atomic_init(&t->refs, 1);
-	if (RAND_bytes((unsigned char *)&t->keys[0], sizeof(t->keys[0])) != 1) {
-		error_set(err, "cannot make a ticket key: no random numbers");
+	if (!aes || RAND_bytes((unsigned char *)&t->keys[0], sizeof(t->keys[0])) != 1) {
+		error_set(err, "cannot make a ticket key: OpenSSL has no AES-256-CBC or no random "
+			       "numbers");
 		tickets_unref(t);
 		return NULL;
 	}
@@ -69,7 +81,7 @@ int tickets_use(const struct tickets *t, SSL *ssl, unsigned char name[16],
 	if (encrypt) {
 		memcpy(name, key->name, sizeof(key->name));
 		if (RAND_bytes(iv, 16) != 1 ||
-			!EVP_EncryptInit_ex(cipher, EVP_aes_256_cbc(), NULL, key->cipher, iv) ||
+			!EVP_EncryptInit_ex(cipher, aes, NULL, key->cipher, iv) ||
 			!set_mac_key(mac, key))
 			return -1;
 		return 1;
@@ -77,8 +89,7 @@ int tickets_use(const struct tickets *t, SSL *ssl, unsigned char name[16],
 	while (memcmp(key->name, name, sizeof(key->name)) != 0)
 		if (++key == t->keys + t->n)
 			return 0; /* not ours, or too old: a full handshake */
-	if (!EVP_DecryptInit_ex(cipher, EVP_aes_256_cbc(), NULL, key->cipher, iv) ||
-		!set_mac_key(mac, key))
+	if (!EVP_DecryptInit_ex(cipher, aes, NULL, key->cipher, iv) || !set_mac_key(mac, key))
 		return -1;
 	/* 2 = and give a new ticket. In TLS 1.3 always: a client uses each ticket once. */
 	return SSL_version(ssl) >= TLS1_3_VERSION || key != t->keys ? 2 : 1;
