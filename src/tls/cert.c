@@ -126,12 +126,61 @@ static EVP_PKEY *make_key(const struct cert *c)
 	return facts.algorithm == X509_RSA ? make_rsa_key(&key) : make_ec_key(&facts, &key);
 }
 
+/* Whether a * b is 1 modulo m, or 1 modulo m - 1. */
+static bool is_inverse(
+	const BIGNUM *a, const BIGNUM *b, const BIGNUM *m, bool less_one, BN_CTX *ctx)
+{
+	BIGNUM *modulus = BN_dup(m), *product = BN_new();
+	bool good = modulus && product && (!less_one || BN_sub_word(modulus, 1)) &&
+		    BN_mod_mul(product, a, b, modulus, ctx) && BN_is_one(product);
+
+	BN_clear_free(modulus);
+	BN_clear_free(product);
+	return good;
+}
+
+/* The five numbers that signing uses (RFC 8017, 3.2) against the public half. OpenSSL's own check
+ * also proves that p and q are primes, which takes 40 ms for 2048 bits and 300 for 4096: no worker
+ * has that time, and a damaged key is found without. */
+static bool check_rsa_numbers(EVP_PKEY *key)
+{
+	static const char *const names[] = {
+		OSSL_PKEY_PARAM_RSA_N,
+		OSSL_PKEY_PARAM_RSA_E,
+		OSSL_PKEY_PARAM_RSA_FACTOR1,
+		OSSL_PKEY_PARAM_RSA_FACTOR2,
+		OSSL_PKEY_PARAM_RSA_EXPONENT1,
+		OSSL_PKEY_PARAM_RSA_EXPONENT2,
+		OSSL_PKEY_PARAM_RSA_COEFFICIENT1,
+	};
+	enum { N, E, P, Q, DP, DQ, QI, COUNT };
+	BIGNUM *v[COUNT] = {NULL}, *product = BN_new();
+	BN_CTX *ctx = BN_CTX_new();
+	bool good = product && ctx;
+
+	for (int i = 0; i < COUNT && good; i++)
+		good = EVP_PKEY_get_bn_param(key, names[i], &v[i]) == 1;
+	good = good && BN_mul(product, v[P], v[Q], ctx) && BN_cmp(product, v[N]) == 0 &&
+	       is_inverse(v[E], v[DP], v[P], true, ctx) &&
+	       is_inverse(v[E], v[DQ], v[Q], true, ctx) &&
+	       is_inverse(v[Q], v[QI], v[P], false, ctx);
+	for (int i = 0; i < COUNT; i++)
+		BN_clear_free(v[i]);
+	BN_clear_free(product);
+	BN_CTX_free(ctx);
+	return good;
+}
+
 /* Loading compared public halves only. */
 static bool check_private_half(EVP_PKEY *key)
 {
-	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
-	bool good = ctx && EVP_PKEY_pairwise_check(ctx) == 1;
+	EVP_PKEY_CTX *ctx;
+	bool good;
 
+	if (EVP_PKEY_is_a(key, "RSA") || EVP_PKEY_is_a(key, "RSA-PSS"))
+		return check_rsa_numbers(key);
+	ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+	good = ctx && EVP_PKEY_pairwise_check(ctx) == 1;
 	EVP_PKEY_CTX_free(ctx);
 	return good;
 }

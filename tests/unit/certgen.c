@@ -28,11 +28,25 @@ static void fail(const char *what, int line)
 	abort();
 }
 
+static EVP_PKEY *make_pss_key(void)
+{
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA-PSS", NULL);
+	EVP_PKEY *key = NULL;
+
+	must(ctx && EVP_PKEY_keygen_init(ctx) == 1);
+	must(EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, 2048) == 1);
+	must(EVP_PKEY_generate(ctx, &key) == 1);
+	EVP_PKEY_CTX_free(ctx);
+	return key;
+}
+
 EVP_PKEY *certgen_key(const char *type)
 {
 	EVP_PKEY *key;
 
-	if (strncmp(type, "RSA:", 4) == 0)
+	if (strcmp(type, "RSA-PSS") == 0)
+		key = make_pss_key();
+	else if (strncmp(type, "RSA:", 4) == 0)
 		key = EVP_RSA_gen((unsigned)atoi(type + 4));
 	else if (strncmp(type, "P-", 2) == 0)
 		key = EVP_EC_gen(type);

@@ -17,7 +17,8 @@ struct certgen {
 	EVP_PKEY *issuer_key;
 };
 
-EVP_PKEY *certgen_key(const char *type); /* "P-256", "P-384", "P-521", "ED25519", "RSA:2048" */
+EVP_PKEY *certgen_key(
+	const char *type); /* "P-256", "P-384", "P-521", "ED25519", "RSA:2048", "RSA-PSS" */
 X509 *certgen_cert(const struct certgen *g);
 
 /* All return new strings (free). */
