@@ -20,12 +20,6 @@ pytestmark = pytest.mark.long
 REQUEST = b"GET /%s HTTP/1.1\r\nHost: a.example\r\n\r\n"
 
 
-def memory(pid):
-    """PSS in KiB."""
-    text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
-
-
 @pytest.fixture
 def many_descriptors():
     """As many as the hard limit allows, for this process."""
@@ -118,14 +112,14 @@ def test_idle_connections(run, nginx, ca, many_descriptors, figure):
     backend = nginx()
     daemon = run(proxy.basic([backend.address], [ca.issue("a.example")], workers=2))
     ctx = client.context()
-    before = memory(daemon.pid)
+    before = daemon.memory()
     clients = []
     for _ in range(number):
         c = client.Client(daemon.address, "a.example", ctx)
         c.send(REQUEST % b"index.html")
         assert read_answer(c, 6) == b"hello\n"
         clients.append(c)
-    each = (memory(daemon.pid) - before) / number
+    each = (daemon.memory() - before) / number
     daemon.reload()
     for c in clients:
         c.send(REQUEST % b"index.html")
@@ -139,10 +133,10 @@ def test_reader_that_stops(run, nginx, ca, figure):
     data = os.urandom(1 << 20) * 200
     daemon = run(proxy.basic([nginx(files={"big": data}).address], [ca.issue("a.example")]))
     with client.Client(daemon.address, rcvbuf=65536) as c:
-        before = memory(daemon.pid)
+        before = daemon.memory()
         c.send(REQUEST % b"big")
         time.sleep(60)  # the minute itself is what is tested
-        cost = memory(daemon.pid) - before
+        cost = daemon.memory() - before
         assert cost < 1024
         body = read_answer(c, len(data))
     assert hashlib.sha256(body).digest() == hashlib.sha256(data).digest()
@@ -228,7 +222,7 @@ def test_many_certificates(run, serve, ca, tmp_path, figure, number):
     begin = time.monotonic()
     daemon = run(config)
     started = time.monotonic() - begin
-    each = memory(daemon.pid) / number
+    each = daemon.memory() / number
     for i in (0, number // 2, number - 1):
         with client.Client(daemon.address, f"h{i}.example") as c:
             pem = (folder / f"h{i}.pem").read_text()

@@ -1,7 +1,6 @@
 """Bytes between client and backend: all of them, in order, each direction on its own."""
 import hashlib
 import os
-import pathlib
 import random
 import socket
 import threading
@@ -240,12 +239,6 @@ def test_no_tls_at_all(front, serve):
         assert c.recv() == b"x"
 
 
-def memory(pid):
-    """PSS in KiB."""
-    text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
-
-
 def warm_up(daemon, name):
     """Its worker has used everything once: what is measured after it is the connection's."""
     with client.Client(daemon.address, name) as c:
@@ -290,10 +283,10 @@ def test_back_pressure_down(pressed):
 
     daemon = pressed(handler)
     with client.Client(daemon.address, rcvbuf=65536) as c:
-        before = memory(daemon.pid)
+        before = daemon.memory()
         c.send(b"x")
         assert blocked.wait(60)
-        assert memory(daemon.pid) - before < 1024
+        assert daemon.memory() - before < 1024
         h = hashlib.sha256()
         while data := c.recv(1 << 18):
             h.update(data)
@@ -316,7 +309,7 @@ def test_back_pressure_up(pressed):
     daemon = pressed(handler)
     total = 100
     with client.Client(daemon.address) as c:
-        before = memory(daemon.pid)
+        before = daemon.memory()
         c.sock.settimeout(1)
         sender = iter([BLOCK] * total)
         rest = b""
@@ -332,7 +325,7 @@ def test_back_pressure_up(pressed):
         except TimeoutError:
             pass
         assert sent < total
-        assert memory(daemon.pid) - before < 1024
+        assert daemon.memory() - before < 1024
         go.set()
         c.sock.settimeout(60)
         c.sock.sendall(rest)
