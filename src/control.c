@@ -339,6 +339,8 @@ static void on_stop(evutil_socket_t signum, short what, void *arg)
 	log_info("stopping (signal %d): %llu connections may finish within %lld s", (int)signum,
 		(unsigned long long)atomic_load(&c->connections),
 		(long long)c->conf->limits.drain_ms / 1000);
+	/* First: who comes later is refused at once, who came before is in the queue and served. */
+	listeners_unlink_gone(c->snapshot->listeners, NULL);
 	tell_workers(c, WORKER_DRAIN);
 	drain.tv_sec = c->conf->limits.drain_ms / 1000;
 	drain.tv_usec = c->conf->limits.drain_ms % 1000 * 1000;
@@ -509,8 +511,6 @@ static bool end(struct control *c)
 	}
 	if (c->resolver)
 		resolver_free(c->resolver);
-	if (c->snapshot)
-		listeners_unlink_gone(c->snapshot->listeners, NULL);
 	snapshot_unref(c->snapshot);
 	servers_clear(&c->servers);
 	view_clear(&c->view);

@@ -121,3 +121,22 @@ def test_sigpipe_is_ignored(front):
     with client.Client(daemon.address) as c:
         c.send(b"x")
         assert c.recv() == b"x"
+
+
+def test_unix_listener_refuses_while_draining(run, serve, ca, tmp_path):
+    """Its socket is one for all workers and stays open: the path goes first."""
+    path = tmp_path / "front"
+    config = proxy.basic([serve(echo).address], [ca.issue("a.example")])
+    config["listen"] = [{"address": f"unix:{path}"}]
+    daemon = run(config)
+    assert path.stat().st_mode & 0o777 == 0o666
+    with client.Client(daemon.address) as c:
+        daemon.signal(signal.SIGTERM)
+        proxy.wait_until("the path to go", lambda: not path.exists())
+        with pytest.raises(FileNotFoundError):
+            client.connect(daemon.address)
+        c.send(b"still here")
+        assert c.recv() == b"still here"
+        c.end()
+        assert c.read_all() == b""
+    assert daemon.wait() == 0
