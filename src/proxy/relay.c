@@ -11,6 +11,9 @@
 #include "tls/error.h"
 
 #define RECORD_MAX (16u << 10) /* plain bytes of a TLS record (RFC 8446, section 5.1) */
+/* Queued for a client, above what the server's bytes can come to: its own records ask for answers
+ * (KeyUpdate, refused renegotiation) that it does not read. */
+#define ANSWERS_MAX SCRATCH_SEND
 
 /* The BIO. It never asks to write later: what does not fit the scratch is sent or queued. */
 
@@ -95,6 +98,8 @@ int relay_flush(struct session *s)
 	rc = conn_send(&s->client, w->send, n);
 	if (rc == 1)
 		conn_pause(&s->backend);
+	if (conn_queued(&s->client) > ANSWERS_MAX)
+		conn_pause(&s->client);
 	return rc < 0 ? -1 : 0;
 }
 
@@ -285,7 +290,7 @@ void relay_resume(struct session *s)
 	}
 	if (s->state != SESSION_RELAY)
 		return;
-	if (!conn_queued(&s->backend))
+	if (!conn_queued(&s->backend) && conn_queued(&s->client) <= ANSWERS_MAX)
 		conn_resume(&s->client);
 	if (!conn_queued(&s->client))
 		conn_resume(&s->backend);
