@@ -79,7 +79,8 @@ static void session_end(struct session *s, bool reset)
 	session_set_state(s, SESSION_DEAD);
 	wheel_remove(&w->wheel, &s->timer);
 	conn_close(&s->client, reset);
-	conn_close(&s->backend, reset);
+	/* With bytes for it lost, a FIN would let the server take what it has for the whole. */
+	conn_close(&s->backend, reset || conn_queued(&s->backend));
 	w->out_len = 0;
 	w->in_len = 0;
 	TAILQ_REMOVE(&w->sessions, s, link);

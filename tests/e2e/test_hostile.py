@@ -663,3 +663,40 @@ def test_reset_while_the_queue_is_full(stage):
         c.sock.settimeout(20)
         until_closed(c.sock)
         c.close()
+
+
+# What ends while bytes wait in lintel.
+
+
+@pytest.mark.short
+@pytest.mark.parametrize("why", ["idle", "stop"])
+def test_cut_upload_is_not_whole(run, serve, ca, why):
+    """A stream that is cut while bytes for the server still wait ends with a reset: a FIN would let
+    it take the part for the whole."""
+    go, ends = threading.Event(), []
+
+    def backend(conn):
+        go.wait(60)
+        try:
+            while conn.recv(1 << 16):
+                pass
+            ends.append("end")
+        except ConnectionError:
+            ends.append("reset")
+
+    config = proxy.basic([serve(backend).address], [ca.issue("a.example")])
+    config["routes"][0]["timeouts"] = {"idle": "500ms"} if why == "idle" else {}
+    config["limits"] = {"drain": "100ms"}
+    daemon = run(config)
+    with client.Client(daemon.address) as c:
+        c.sock.settimeout(0.2)
+        with pytest.raises((TimeoutError, ConnectionError)):
+            while True:
+                c.send(BLOCK)
+        if why == "stop":
+            daemon.stop()
+        c.sock.settimeout(20)
+        until_closed(c.sock)
+        go.set()
+        proxy.wait_until("the backend to be told", lambda: ends)
+    assert ends == ["reset"]
