@@ -17,6 +17,8 @@
 #include "proxy/relay.h"
 #include "tls/error.h"
 
+#define ASK_AGAIN_MS 100 /* a server whose queue is full */
+
 static void session_set_state(struct session *s, enum session_state state)
 {
 	/* Which state may follow which: rows from, columns to. */
@@ -133,7 +135,24 @@ static void on_connect_event(evutil_socket_t fd, short what, void *arg)
 	session_settle(s);
 }
 
-/* Returns 0 when the connect is under way or done, else an errno value. */
+/* Returns 0 when the connect is under way or done, else an errno value. TCP asks a server whose
+ * queue is full again by itself; a unix socket leaves that to us. */
+static int ask_server(struct session *s, int fd, const struct endpoint *e)
+{
+	int64_t until = s->connect_until;
+
+	s->full = false;
+	if (connect(fd, &e->sa, e->len) < 0 && errno != EINPROGRESS) {
+		if (errno != EAGAIN || e->sa.sa_family != AF_UNIX)
+			return errno;
+		s->full = true;
+		if (until > s->worker->now + ASK_AGAIN_MS)
+			until = s->worker->now + ASK_AGAIN_MS;
+	}
+	wheel_set(&s->worker->wheel, &s->timer, until);
+	return 0;
+}
+
 static int start_connect(struct session *s, struct target *t, const struct endpoint *e)
 {
 	int one = 1, fd = socket(e->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
@@ -143,15 +162,15 @@ static int start_connect(struct session *s, struct target *t, const struct endpo
 		return errno;
 	if (e->sa.sa_family != AF_UNIX)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	if (connect(fd, &e->sa, e->len) < 0 && errno != EINPROGRESS) {
-		err = errno;
+	s->connect_until = s->worker->now + s->route->connect_ms;
+	err = ask_server(s, fd, e);
+	if (err) {
 		close(fd);
 		return err;
 	}
 	conn_open(&s->backend, fd, &conn_events);
 	s->server = server_ref(t->server);
 	atomic_fetch_add_explicit(&s->server->active, 1, memory_order_relaxed);
-	wheel_set(&s->worker->wheel, &s->timer, s->worker->now + s->route->connect_ms);
 	return 0;
 }
 
@@ -404,23 +423,27 @@ void session_open(struct worker *w, int fd, size_t listener)
 
 /* Time */
 
+static void settle_connect(struct session *s)
+{
+	struct endpoint e = {.len = sizeof(e.un)};
+
+	/* On loopback and to near servers it is there by now: this call spares four. */
+	if (getpeername(s->backend.fd, &e.sa, &e.len) == 0) {
+		session_connected(s);
+		return;
+	}
+	conn_watch(&s->backend, s->worker->base, EV_WRITE, on_connect_event, s);
+	conn_resume(&s->backend);
+}
+
 void session_settle(struct session *s)
 {
 	bool half;
 
 	if (s->state == SESSION_RELAY)
 		relay_resume(s);
-	if (s->state == SESSION_CONNECTING && !s->backend.watched) {
-		struct endpoint e = {.len = sizeof(e.un)};
-
-		/* On loopback and to near servers it is there by now: this call spares four. */
-		if (getpeername(s->backend.fd, &e.sa, &e.len) == 0)
-			session_connected(s);
-	}
-	if (s->state == SESSION_CONNECTING && !s->backend.watched) {
-		conn_watch(&s->backend, s->worker->base, EV_WRITE, on_connect_event, s);
-		conn_resume(&s->backend);
-	}
+	if (s->state == SESSION_CONNECTING && !s->backend.watched && !s->full)
+		settle_connect(s);
 	if (s->state != SESSION_RELAY)
 		return;
 	half = s->client.ended || s->backend.ended;
@@ -446,16 +469,25 @@ static void expire_relay(struct session *s)
 	session_close(s);
 }
 
+static void expire_connect(struct session *s)
+{
+	struct target *t = &s->route->targets[(s->first + s->tried) % s->route->n_targets];
+	int err = ETIMEDOUT;
+
+	if (s->full && s->worker->now < s->connect_until)
+		err = ask_server(s, s->backend.fd, &t->endpoints[s->endpoint - 1]);
+	if (err)
+		session_connect_failed(s, err);
+	session_settle(s);
+}
+
 void session_expire(struct session *s)
 {
 	switch (s->state) {
 	case SESSION_HANDSHAKE:
 		fail_handshake(s, HANDSHAKE_TIMEOUT, "not done within limits.handshake");
 		break;
-	case SESSION_CONNECTING:
-		session_connect_failed(s, ETIMEDOUT);
-		session_settle(s);
-		break;
+	case SESSION_CONNECTING: expire_connect(s); break;
 	case SESSION_RELAY: expire_relay(s); break;
 	case SESSION_DEAD: break;
 	}

@@ -20,12 +20,14 @@ struct session {
 	struct conn client, backend;
 	struct server *server;       /* pinned from the connect on */
 	struct handshake *handshake; /* until the handshake has ended */
-	struct snapshot *snapshot;   /* until connected, with the next five */
+	struct snapshot *snapshot;   /* until connected, with the next seven */
 	size_t listener;             /* its index there */
 	struct route *route;
 	struct evbuffer *pending; /* what the client sent before the server was connected */
 	unsigned first, tried;    /* servers: whose turn it was; how many were tried */
 	size_t endpoint;          /* of the server being tried: the next address */
+	int64_t connect_until;    /* ms; of this try */
+	bool full;                /* its unix socket's queue is: to be asked again */
 	int64_t idle_ms, half_closed_ms;
 	size_t queued_before; /* at the last idle check */
 };

@@ -555,7 +555,7 @@ def deaf(tmp_path):
 
 
 @pytest.mark.short
-@pytest.mark.parametrize("kind", ["TCP"])
+@pytest.mark.parametrize("kind", ["TCP", "unix"])
 def test_slow_connect(stage, deaf, kind):
     """What the client sends while the server's queue is full waits, little of it, and arrives
     whole once there is room, its end as well."""
