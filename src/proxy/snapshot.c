@@ -14,14 +14,20 @@ struct snapshot *snapshot_new(const struct snapshot *parts)
 
 struct snapshot *snapshot_copy(const struct snapshot *s)
 {
-	struct snapshot *copy = snapshot_new(s);
+	/* Member by member: other threads count `refs` up and down meanwhile. */
+	struct snapshot parts = {
+		.ctx = s->ctx,
+		.certs = certs_ref(s->certs),
+		.tickets = tickets_ref(s->tickets),
+		.listeners = listeners_ref(s->listeners),
+		.routes = routes_ref(s->routes),
+		.strict_sni = s->strict_sni,
+		.handshake_ms = s->handshake_ms,
+		.max_connections = s->max_connections,
+	};
 
-	SSL_CTX_up_ref(copy->ctx);
-	certs_ref(copy->certs);
-	tickets_ref(copy->tickets);
-	listeners_ref(copy->listeners);
-	routes_ref(copy->routes);
-	return copy;
+	SSL_CTX_up_ref(parts.ctx);
+	return snapshot_new(&parts);
 }
 
 struct snapshot *snapshot_ref(struct snapshot *s)
