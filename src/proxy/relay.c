@@ -86,6 +86,13 @@ BIO *relay_bio_new(struct session *s)
 	return bio;
 }
 
+/* The stream is not whole. */
+static void cut(struct session *s)
+{
+	stats_count(&s->worker->stats.aborted, 1);
+	session_abort(s);
+}
+
 int relay_flush(struct session *s)
 {
 	struct worker *w = s->worker;
@@ -125,54 +132,57 @@ static void server_ended(struct session *s)
 	if (SSL_shutdown(s->ssl) < 0) /* close_notify */
 		ERR_clear_error();
 	if (relay_flush(s) < 0) {
-		session_abort(s);
+		cut(s);
 		return;
 	}
 	if (!both_ended(s))
 		conn_finish(&s->client);
 }
 
+static void send_to_server(struct session *s, const unsigned char *data, size_t len)
+{
+	int rc = conn_send(&s->backend, data, len);
+
+	if (rc == 1)
+		conn_pause(&s->client);
+	else if (rc < 0)
+		cut(s);
+}
+
 /* Bytes for a server that is still being connected: on loopback the connection is often there
  * already, and a send() finds that out without a turn through epoll. */
 static void send_connecting(struct session *s, const unsigned char *data, size_t len)
 {
-	ssize_t n = -1;
+	int err = EAGAIN;
 
 	if (!s->pending) {
-		n = send(s->backend.fd, data, len, MSG_NOSIGNAL);
+		ssize_t n = send(s->backend.fd, data, len, MSG_NOSIGNAL);
+
 		if (n >= 0) {
 			session_connected(s);
-			if ((size_t)n < len &&
-				conn_send(&s->backend, data + n, len - (size_t)n) == 1)
-				conn_pause(&s->client);
+			send_to_server(s, data + n, len - (size_t)n);
 			return;
 		}
+		err = errno;
 		s->pending = evbuffer_new();
 	}
 	if (!s->pending || evbuffer_add(s->pending, data, len) < 0)
 		abort();
 	conn_pause(&s->client);
-	if (n < 0 && errno != EAGAIN && errno != ENOTCONN && errno != EINTR)
-		session_connect_failed(s, errno);
+	if (err != EAGAIN && err != ENOTCONN && err != EINTR)
+		session_connect_failed(s, err);
 }
 
 /* False when the session died of it. */
 static bool deliver(struct session *s, size_t len)
 {
-	int rc;
-
 	if (!len)
 		return true;
 	stats_count(&s->worker->stats.bytes_in, len);
-	if (s->state == SESSION_CONNECTING) {
+	if (s->state == SESSION_CONNECTING)
 		send_connecting(s, s->worker->plain, len);
-	} else {
-		rc = conn_send(&s->backend, s->worker->plain, len);
-		if (rc == 1)
-			conn_pause(&s->client);
-		else if (rc < 0)
-			session_abort(s);
-	}
+	else
+		send_to_server(s, s->worker->plain, len);
 	return s->state != SESSION_DEAD;
 }
 
@@ -187,10 +197,9 @@ static void read_ended(struct session *s, int result)
 	default: break;
 	}
 	session_log(s, LOG_INFO, "TLS error after the handshake: %s", tls_error_text(why));
-	stats_count(&s->worker->stats.aborted, 1);
 	relay_flush(s);                /* the alert, */
 	conn_close(&s->client, false); /* which a reset could overtake */
-	session_abort(s);
+	cut(s);
 }
 
 void relay_from_client(struct session *s)
@@ -220,7 +229,7 @@ void relay_from_client(struct session *s)
 	if (!deliver(s, have))
 		return;
 	if (relay_flush(s) < 0) /* an answer to KeyUpdate */
-		session_abort(s);
+		cut(s);
 }
 
 void relay_on_server_readable(evutil_socket_t fd, short what, void *arg)
@@ -235,10 +244,9 @@ void relay_on_server_readable(evutil_socket_t fd, short what, void *arg)
 	if (n < 0) {
 		if (errno == EAGAIN || errno == EINTR)
 			return;
-		stats_count(&w->stats.aborted, 1);
 		session_log(
 			s, LOG_DEBUG, "server %s: %s", s->server->address.text, strerror(errno));
-		session_abort(s);
+		cut(s);
 		return;
 	}
 	if (n == 0) {
@@ -247,9 +255,7 @@ void relay_on_server_readable(evutil_socket_t fd, short what, void *arg)
 		stats_count(&w->stats.bytes_out, (uint64_t)n);
 		if (SSL_write(s->ssl, w->plain, (int)n) != n || relay_flush(s) < 0) {
 			ERR_clear_error();
-			w->out_len = 0;
-			stats_count(&w->stats.aborted, 1);
-			session_abort(s);
+			cut(s);
 			return;
 		}
 	}
@@ -268,7 +274,7 @@ void relay_start(struct session *s)
 		evbuffer_peek(pending, -1, NULL, &chunk, 1);
 		rc = conn_send(&s->backend, chunk.iov_base, chunk.iov_len);
 		if (rc < 0) {
-			session_abort(s);
+			cut(s);
 			break;
 		}
 		evbuffer_drain(pending, chunk.iov_len);
