@@ -86,7 +86,7 @@ bool option_want_kind(const struct option_loader *ld, const struct node *node, e
 		option_problem(ld, node, "has no value: give it one, or leave the key out");
 	else
 		option_problem(ld, node, "takes %s, not %s%s", kind_name(&wanted), kind_name(node),
-			kind == NODE_LIST ? ": write [a, b]" : "");
+			kind == NODE_LIST ? ": begin each entry with \"- \", or write [a, b]" : "");
 	return false;
 }
 

@@ -1,6 +1,7 @@
 #include "conf/tree.h"
 
 #include <search.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
@@ -219,11 +220,38 @@ static int on_event(struct parse *p, const yaml_event_t *e)
 	return 0;
 }
 
+#define HINT_SIZE 112
+
+/* What libyaml calls by the grammar's names, as a mistake of whoever wrote the line. */
+static const char *hint(char out[HINT_SIZE], const yaml_parser_t *y, char at)
+{
+	const char *problem = y->problem ? y->problem : "", *context = y->context ? y->context : "";
+
+	if (strstr(context, "an alias") || strstr(context, "an anchor"))
+		at = strstr(context, "an alias") ? '*' : '&';
+	*out = '\0';
+	if (at == '\t')
+		return "; a tab stands here: YAML is indented with spaces";
+	if (at && strchr("*&!%@`", at))
+		snprintf(out, HINT_SIZE, "; text that begins with %c is put in quotes", at);
+	else if (at == ':' && strstr(problem, "node content"))
+		return "; text that begins with a colon is put in quotes, as in \":443\"";
+	else if (at == '{' && strstr(context, "flow"))
+		return "; inside { } and [ ] a value with ${ } in it is put in quotes";
+	else if (strstr(problem, "mapping values are not allowed"))
+		return "; is a space missing behind a colon, or is this line, or the one before, "
+		       "indented wrongly?";
+	else if (strstr(context, "block"))
+		return "; do the lines that belong together begin in the same column?";
+	return out;
+}
+
 /* What libyaml found wrong. It marks a place, but for bytes that are no UTF-8: these have an
  * offset only. */
 static int fail_syntax(struct parse *p, const yaml_parser_t *y, const char *text, size_t len)
 {
 	yaml_mark_t at = y->problem_mark;
+	char begun[48] = "", found, advice[HINT_SIZE];
 
 	if (y->error == YAML_MEMORY_ERROR)
 		abort();
@@ -235,9 +263,13 @@ static int fail_syntax(struct parse *p, const yaml_parser_t *y, const char *text
 				at = (yaml_mark_t){.line = at.line + 1};
 		}
 	}
-	return error_set(p->err, "%zu:%zu: no valid YAML: %s%s%s", at.line + 1, at.column + 1,
+	found = y->error != YAML_READER_ERROR && at.index < len ? text[at.index] : '\0';
+	if (y->context && y->context_mark.line < at.line)
+		snprintf(
+			begun, sizeof(begun), " that begins on line %zu", y->context_mark.line + 1);
+	return error_set(p->err, "%zu:%zu: no valid YAML: %s%s%s%s%s", at.line + 1, at.column + 1,
 		y->problem ? y->problem : "unknown error", y->context ? " " : "",
-		y->context ? y->context : "");
+		y->context ? y->context : "", begun, hint(advice, y, found));
 }
 
 struct tree *tree_parse(const char *text, size_t len, struct error *err)

@@ -49,7 +49,8 @@ static const struct {
 		"or write the keys out\n"},
 	{BASE "user:nobody\n"
 	      "user: a\n",
-		":4:1: no valid YAML: could not find expected ':' while scanning a simple key\n"},
+		":4:1: no valid YAML: could not find expected ':' while scanning a simple key "
+		"that begins on line 3\n"},
 	{BASE "tls: { tickets:3 }\n", ":3:8: tls.tickets: a space is missing behind the colon\n"},
 	{BASE "\"a\\nb\": 1\n", ":3:1: a\\x0ab: unknown key\n"},
 	{BASE "log:\n", ":3:5: log: has no value: give it one, or leave the key out\n"},
@@ -60,7 +61,9 @@ static const struct {
 		":3:6: log: takes a map of keys, not a list\n"
 		":4:9: limits: takes a map of keys, not a single value\n"
 		":5:7: user: takes a single value, not a map of keys\n"
-		":6:16: notifications: takes a list, not a map of keys: write [a, b]\n"},
+		":6:16: notifications: takes a list, not a map of keys: begin each entry with \"- "
+		"\", "
+		"or write [a, b]\n"},
 	/* numbers and words */
 	{BASE "workers: many\n"
 	      "sandbox: yes\n",
@@ -165,8 +168,12 @@ static const struct {
 		":3:5: routes[0].backends: is missing\n"
 		":4:14: routes[1].hosts: needs at least one entry\n"
 		":4:28: routes[1].backends: needs at least one entry\n"
-		":5:14: routes[2].hosts: takes a list, not a single value: write [a, b]\n"
-		":5:35: routes[2].backends: takes a list, not a single value: write [a, b]\n"},
+		":5:14: routes[2].hosts: takes a list, not a single value: begin each entry with "
+		"\"- \", "
+		"or write [a, b]\n"
+		":5:35: routes[2].backends: takes a list, not a single value: begin each entry "
+		"with \"- \", "
+		"or write [a, b]\n"},
 	{"listen: [{ address: \":443\" }]\n"
 	 "routes:\n"
 	 "  - hosts: [a..b, \"*\", \"a.*.b\", \"*.*.b\", \"b\xc3\xbc"
@@ -228,7 +235,9 @@ static const struct {
 		":5:52: routes[0].timeouts.half_closed: \"-1s\" is negative: a time is written "
 		"like 5s\n"
 		":5:57: routes[0].timeouts.idel: unknown key, did you mean \"idle\"?\n"
-		":6:11: routes[0].alpn: takes a list, not a single value: write [a, b]\n"
+		":6:11: routes[0].alpn: takes a list, not a single value: begin each entry with "
+		"\"- \", "
+		"or write [a, b]\n"
 		":7:18: routes[0].min_version: \"1.0\" is unknown, did you mean \"1.2\"?\n"},
 	{"listen: [{ address: \":1\" }]\n"
 	 "tls: { max_version: \"1.2\" }\n"

@@ -87,12 +87,13 @@ static void shares_aliases(void **state)
 static void refuses_what_is_no_document(void **state)
 {
 	assert_refused("a: [1\nb: 2\n", "2:2: no valid YAML: did not find expected ',' or ']' "
-					"while parsing a flow sequence");
+					"while parsing a flow sequence that begins on line 1");
 	assert_refused("a: 1\n b: 2\n",
-		"2:3: no valid YAML: mapping values are not allowed in this context");
+		"2:3: no valid YAML: mapping values are not allowed in this context; is a space "
+		"missing behind a colon, or is this line, or the one before, indented wrongly?");
 	assert_refused("a: \"b\n",
 		"2:1: no valid YAML: found unexpected end of stream while scanning a "
-		"quoted scalar");
+		"quoted scalar that begins on line 1");
 	assert_refused("a: 1\nb: \xff\n", "2:4: no valid YAML: invalid leading UTF-8 octet");
 	assert_refused("a: 1\n---\nb: 1\n", "2:1: a second document begins here, one is read");
 	assert_refused("---\n---\n", "2:1: a second document begins here, one is read");
@@ -100,6 +101,31 @@ static void refuses_what_is_no_document(void **state)
 	assert_refused("a: !secret 1\n",
 		"1:4: tags have no meaning here; text that begins with ! is put in quotes");
 	assert_refused("[1]: 2\n", "1:1: a key is a word, not a list or a map");
+}
+
+/* The mistakes that people make come with what mends them. */
+static void says_what_mends_a_mistake(void **state)
+{
+	static const char *const cases[][2] = {
+		{"a:\n\tb: 1\n", "2:1: a tab stands here: YAML is indented with spaces"},
+		{"a: [x, *.b.c]\n", "1:9: text that begins with * is put in quotes"},
+		{"a: &.b.c\n", "1:5: text that begins with & is put in quotes"},
+		{"a: @b\n", "1:4: text that begins with @ is put in quotes"},
+		{"a: [:443]\n", "1:5: text that begins with a colon is put in quotes"},
+		{"a: { b: ${C} }\n", "1:10: inside { } and [ ] a value with ${ } in it is put in "
+				     "quotes"},
+		{"a:\n- b: 1\n c: 2\n", "3:2: do the lines that belong together begin in the same "
+					"column?"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const char *place = cases[i][1], *advice = strstr(place, ": ") + 2;
+		struct error err;
+
+		assert_null(tree_parse(cases[i][0], strlen(cases[i][0]), &err));
+		assert_memory_equal(err.text, place, (size_t)(advice - place));
+		assert_non_null(strstr(err.text, advice));
+	}
 }
 
 static void refuses_aliases_without_sense(void **state)
@@ -185,6 +211,7 @@ int main(void)
 		cmocka_unit_test(tells_null_from_text),
 		cmocka_unit_test(shares_aliases),
 		cmocka_unit_test(refuses_what_is_no_document),
+		cmocka_unit_test(says_what_mends_a_mistake),
 		cmocka_unit_test(refuses_aliases_without_sense),
 		cmocka_unit_test(limits_depth),
 		cmocka_unit_test(limits_growth),
