@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "autocert/pseudo.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "tls/handshake.h"
 
@@ -68,16 +67,9 @@ static void add_provider(struct sources *s, const struct conf *c, const struct c
 	struct error err;
 
 	snprintf(path, sizeof(path), "autocert %s", a->name);
-	if (a->provider == PROVIDER_PSEUDO && mint) {
-		int rc = pseudo_ensure(c->state_dir, a, &err);
-
-		if (rc < 0) {
-			conf_problem(p, c, a->place, path, "%s", err.text);
-			return;
-		}
-		if (rc == 1)
-			log_info("autocert %s: pseudo: certificate for %s%s minted", a->name,
-				a->domains.v[0], a->domains.n > 1 ? " and others" : "");
+	if (a->provider == PROVIDER_PSEUDO && mint && pseudo_ensure(c->state_dir, a, &err) < 0) {
+		conf_problem(p, c, a->place, path, "%s", err.text);
+		return;
 	}
 	if (is_awaited(a, mint))
 		return;

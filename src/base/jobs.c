@@ -103,7 +103,6 @@ void jobs_done(struct mail *mail)
 bool jobs_stop(struct jobs *j, long wait_ms)
 {
 	struct timespec until;
-	bool ended = true;
 
 	pthread_mutex_lock(&j->lock);
 	j->stopping = true;
@@ -119,10 +118,9 @@ bool jobs_stop(struct jobs *j, long wait_ms)
 		until.tv_sec++;
 		until.tv_nsec -= 1000000000;
 	}
-	for (unsigned i = 0; i < j->n_threads; i++)
-		ended = pthread_timedjoin_np(j->threads[i], NULL, &until) == 0 && ended;
-	if (!ended)
-		return false;
+	for (; j->n_threads; j->n_threads--)
+		if (pthread_timedjoin_np(j->threads[j->n_threads - 1], NULL, &until) != 0)
+			return false;
 	pthread_cond_destroy(&j->wake);
 	pthread_mutex_destroy(&j->lock);
 	free(j);

@@ -84,9 +84,9 @@ static void run_gated(struct job *job)
 /* One runs, two wait, the fourth is refused; what still waits at the end comes home unrun. */
 static void test_bound_and_stop(void **state)
 {
-	static struct jobs *j; /* left behind by a jobs_stop() that gave up */
 	struct work v[4];
 	struct mailbox home;
+	struct jobs *j;
 	struct error err;
 
 	(void)state;
@@ -108,8 +108,12 @@ static void test_bound_and_stop(void **state)
 	assert_int_equal(v[2].done, 1);
 	assert_int_equal(v[2].out, 0);
 	assert_int_equal(write(gate[1], "x", 1), 1);
+	assert_true(jobs_stop(j, 10000));
 	assert_int_equal(take_until(&home, v, 1), 1);
 	assert_int_equal(v[0].out, 42);
+	mailbox_clear(&home);
+	close(gate[0]);
+	close(gate[1]);
 }
 
 static void test_mailbox_keeps_the_order(void **state)
