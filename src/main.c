@@ -145,7 +145,7 @@ static int find_word(int argc, char **argv)
 
 static int run_command(const struct command *cmd, int word, int argc, char **argv)
 {
-	const char *options[] = {"-c", "--help", "--version", cmd->flag};
+	const char *options[] = {"--help", "--version", cmd->flag};
 	struct call call = {.conf_file = conf_default_file()};
 
 	if (!cmd->run)
@@ -170,7 +170,7 @@ static int run_command(const struct command *cmd, int word, int argc, char **arg
 		} else if (*w == '-') {
 			return usage_error(
 				word ? "unknown option for this command:" : "unknown option", w,
-				str_nearest(w, options, 4));
+				str_nearest(w, options, 3));
 		} else if (call.arg || cmd->run != run_help) {
 			return usage_error("one word too many:", w, NULL);
 		} else {

@@ -30,7 +30,9 @@ static struct tree *read_tree(const char *file, struct problems *p)
 	char *text = file_read(file, TREE_MAX_BYTES, &len, &err);
 
 	if (!text) {
-		problems_add(p, "%s", err.text);
+		problems_add(p,
+			"the configuration: %s; -c FILE or $LINTEL_CONFIG names another one",
+			err.text);
 		return NULL;
 	}
 	t = tree_parse(text, len, &err);

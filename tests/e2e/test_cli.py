@@ -65,6 +65,28 @@ def test_usage_errors(args):
     assert done.stdout == "" and done.stderr
 
 
+def test_what_was_meant():
+    """A near miss is told, and nothing is suggested for what is near to nothing."""
+    for args, meant in {
+        ("chek",): 'did you mean "check"?',
+        ("status", "--jsn"): 'did you mean "--json"?',
+        ("--verison",): 'did you mean "--version"?',
+    }.items():
+        assert meant in proxy.command(*args).stderr, args
+    for word in ("-v", "-x", "--", "--wholly-different"):
+        assert "did you mean" not in proxy.command(word).stderr, word
+
+
+LATER_COMMANDS = ["certs", "renew", "server", "dns", "account", "revoke"]
+
+
+def test_commands_that_come_later():
+    for args in [*([word] for word in LATER_COMMANDS), ["check", "--acme"], ["help", "providers"]]:
+        done = proxy.command(*args)
+        assert done.returncode == 1 and done.stdout == "", args
+        assert "not supported yet" in done.stderr, args
+
+
 def test_check_good(write, good):
     """Starts nothing, leaves nothing, says that it is good."""
     path = write(good)
@@ -210,6 +232,7 @@ def test_missing_file(tmp_path):
     for command in ("run", "check", "status", "reload"):
         done = proxy.command(command, "-c", tmp_path / "gone.yaml")
         assert done.returncode == 1 and "gone.yaml" in done.stderr, command
+        assert "-c FILE" in done.stderr, command
 
 
 def test_status(run, serve, ca):

@@ -439,8 +439,9 @@ static void names_files_that_cannot_be_read(void **state)
 	assert_null(conf_load("/nowhere/lintel.yaml", &p));
 	assert_null(conf_load(folder, &p));
 	assert_int_equal(p.n, 2);
-	assert_string_equal(
-		p.lines[0], "cannot open /nowhere/lintel.yaml: No such file or directory");
+	assert_string_equal(p.lines[0],
+		"the configuration: cannot open /nowhere/lintel.yaml: No such file or "
+		"directory; -c FILE or $LINTEL_CONFIG names another one");
 	assert_non_null(strstr(p.lines[1], "is not a regular file"));
 	got = joined(&p);
 	free(got);
