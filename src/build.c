@@ -8,25 +8,42 @@
 #include "base/mem.h"
 #include "tls/handshake.h"
 
+static void listener_problem(
+	struct problems *p, const struct conf *c, size_t i, const struct error *err)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "listen[%zu].address", i);
+	conf_problem(p, c, c->listens[i].place, path, "%s", err->text);
+}
+
 int build_listeners(struct built *b, const struct listeners *before, struct problems *p)
 {
 	const struct conf *c = b->conf;
+	bool *is_free = mem_zalloc(c->n_listens * sizeof(*is_free));
 	size_t problems = p->n;
+	struct error err;
 
 	b->listeners = listeners_new(c->n_listens);
 	for (size_t i = 0; i < c->n_listens; i++) {
 		struct listener *kept = listeners_find(before, &c->listens[i].address);
-		char path[64];
-		struct error err;
 
-		b->listeners->v[i] = kept ? listener_ref(kept)
-					  : listener_open(&c->listens[i].address,
-						    (size_t)c->workers, before, &err);
-		if (b->listeners->v[i])
-			continue;
-		snprintf(path, sizeof(path), "listen[%zu].address", i);
-		conf_problem(p, c, c->listens[i].place, path, "%s", err.text);
+		if (kept)
+			b->listeners->v[i] = listener_ref(kept);
+		else if (listener_check_free(&c->listens[i].address, before, &err) == 0)
+			is_free[i] = true;
+		else
+			listener_problem(p, c, i, &err);
 	}
+	for (size_t i = 0; i < c->n_listens; i++) {
+		if (!is_free[i])
+			continue;
+		b->listeners->v[i] =
+			listener_open(&c->listens[i].address, (size_t)c->workers, &err);
+		if (!b->listeners->v[i])
+			listener_problem(p, c, i, &err);
+	}
+	free(is_free);
 	return p->n == problems ? 0 : -1;
 }
 
@@ -66,9 +83,9 @@ static void add_provider(struct sources *s, const struct conf *c, const struct c
 	char path[64];
 	struct error err;
 
-	snprintf(path, sizeof(path), "autocert %s", a->name);
+	snprintf(path, sizeof(path), "autocert: %s", a->name);
 	if (a->provider == PROVIDER_PSEUDO && mint && pseudo_ensure(c->state_dir, a, &err) < 0) {
-		conf_problem(p, c, a->place, path, "%s", err.text);
+		problems_add(p, "%s:%d:%d: %s", c->file, a->place.line, a->place.column, err.text);
 		return;
 	}
 	if (is_awaited(a, mint))

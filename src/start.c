@@ -110,6 +110,8 @@ int start_enter_sandbox(const struct conf *conf, struct error *err)
 		rc = add_folder(&f, conf->providers[i].cert_path, true, err);
 		if (rc == 0)
 			rc = add_folder(&f, conf->providers[i].key_path, true, err);
+		if (rc < 0)
+			error_prefix(err, "autocert: %s", conf->providers[i].name);
 	}
 	if (rc == 0)
 		rc = sandbox_enter((const char *const *)f.v, f.n, err);

@@ -93,8 +93,8 @@ void view_unready(const struct view *v, struct problems *reasons)
 
 		for (size_t d = 0; d < a->domains.n; d++)
 			if (!covered(s->certs, a->domains.v[d]))
-				problems_add(reasons, "autocert %s: no certificate for %s", a->name,
-					a->domains.v[d]);
+				problems_add(reasons, "autocert: %s: no certificate for %s",
+					a->name, a->domains.v[d]);
 	}
 	for (size_t i = 0; i < s->n_routes; i++) {
 		bool up = false;

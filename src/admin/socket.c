@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "proxy/listener.h"
 
 #define BACKLOG   128
 #define UNIX_MODE 0660
@@ -93,22 +94,16 @@ int admin_socket_open(struct admin_socket *s, const struct address *address, str
 
 	*s = (struct admin_socket){.fd = -1};
 	if (to_endpoint(address, &e, err) < 0)
-		return error_prefix(err, "admin.address");
+		return -1;
 	s->fd = new_socket(&e, address);
 	if (s->fd < 0)
-		return error_set_errno(err, "admin.address: making a socket for %s", address->text);
+		return error_set_errno(err, "cannot make a socket for %s", address->text);
 	rc = e.sa.sa_family == AF_UNIX ? bind_unix(s, &e) : bind(s->fd, &e.sa, e.len);
 	if (rc == 0)
 		rc = listen(s->fd, BACKLOG);
 	if (rc == 0)
 		return 0;
-	if (errno == EADDRINUSE)
-		error_set(err,
-			"admin.address: listening on %s: address already in use, by another "
-			"process or an earlier lintel that still runs",
-			address->text);
-	else
-		error_set_errno(err, "admin.address: listening on %s", address->text);
+	listener_bind_error(address, err);
 	close(s->fd);
 	admin_socket_clear(s);
 	return -1;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/sandbox.h"
 
 char *file_read(const char *path, size_t max, size_t *len, struct error *err)
 {
@@ -109,7 +110,8 @@ int file_stage(const char *path, const void *data, size_t len, mode_t mode, stru
 	unlink(temp);
 	fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 	if (fd < 0) {
-		error_set_errno(err, "cannot create %s", temp);
+		error_set(err, "cannot create %s: %s%s", temp, strerror(errno),
+			errno == EACCES ? sandbox_write_hint() : "");
 		goto out;
 	}
 	rc = 0;
@@ -152,6 +154,9 @@ static int make_dir(const char *path, mode_t mode, struct error *err)
 			return error_set_errno(err, "cannot set the mode of %s", path);
 		return 0;
 	}
+	if (errno == EACCES)
+		return error_set(err, "cannot make the directory %s: %s%s", path, strerror(errno),
+			sandbox_write_hint());
 	if (errno != EEXIST)
 		return error_set_errno(err, "cannot make the directory %s", path);
 	if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode))

@@ -49,6 +49,14 @@ bool sandbox_is_entered(void)
 	return entered;
 }
 
+const char *sandbox_write_hint(void)
+{
+	return entered ? ": the user that lintel runs as must have the right to write there, and "
+			 "the sandbox leaves it the folders that it was started with: restart "
+			 "lintel to use another"
+		       : ": the user that lintel runs as must have the right to write there";
+}
+
 static int allow_writes(int ruleset, const char *path, uint64_t handled, struct error *err)
 {
 	struct landlock_path_beneath_attr rule = {0};

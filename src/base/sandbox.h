@@ -32,7 +32,9 @@
 /* `write_paths` (n, each there already) are files, or folders with all that is beneath them. */
 int sandbox_enter(const char *const *write_paths, size_t n, struct error *err);
 
-/* Whether the file system part is in force, to say more than "Permission denied". */
+/* Whether the file system part is in force. */
 bool sandbox_is_entered(void);
+/* Goes behind "Permission denied" where something was to be written: what would mend it. */
+const char *sandbox_write_hint(void);
 
 #endif

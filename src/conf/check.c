@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
+#include "base/address.h"
 #include "base/mem.h"
 #include "base/names.h"
 #include "base/str.h"
@@ -59,10 +59,13 @@ __attribute__((format(printf, 3, 4))) static void problem(
 	option_leave(c->ld, before);
 }
 
+/* However it is written: ":443" is "[::]:443". */
 static bool same_address(const struct address *a, const struct address *b)
 {
-	return a->text && b->text && a->kind == b->kind && a->port == b->port &&
-	       !strcasecmp(a->host ? a->host : "", b->host ? b->host : "");
+	struct endpoint x, y;
+
+	return a->text && b->text && address_to_endpoint(a, &x, NULL) == 0 &&
+	       address_to_endpoint(b, &y, NULL) == 0 && endpoint_equal(&x, &y);
 }
 
 static void check_listens(struct check *c)
@@ -80,8 +83,13 @@ static void check_listens(struct check *c)
 			if (same_address(&l[i].address, &l[j].address)) {
 				snprintf(path, sizeof(path), "listen[%zu].address", i);
 				problem(c, path, "listen[%zu] has the address %.200s already", j,
-					l[i].address.text);
+					l[j].address.text);
 			}
+		}
+		if (same_address(&l[i].address, &c->conf->admin.address)) {
+			snprintf(path, sizeof(path), "listen[%zu].address", i);
+			problem(c, path, "admin.address is %.200s too",
+				c->conf->admin.address.text);
 		}
 	}
 }

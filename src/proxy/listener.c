@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/sandbox.h"
 
 #define BACKLOG 4096 /* the kernel caps it at net.core.somaxconn */
 
@@ -42,43 +43,71 @@ fail:
 	return -1;
 }
 
-static int bind_error(const struct address *a, struct error *err)
+/* A file that is no socket. */
+static bool is_other_file(const struct address *a)
+{
+	struct stat st;
+
+	return a->kind == ADDRESS_UNIX && lstat(a->host, &st) == 0 && !S_ISSOCK(st.st_mode);
+}
+
+int listener_bind_error(const struct address *a, struct error *err)
 {
 	switch (errno) {
 	case EADDRINUSE:
+		if (is_other_file(a))
+			return error_set(err, "%s exists and is no socket", a->text);
 		return error_set(err,
 			"%s is taken: another program (or another lintel) listens there", a->text);
 	case EACCES:
+		if (a->kind == ADDRESS_UNIX)
+			return error_set(err, "cannot listen on %s: %s%s", a->text, strerror(errno),
+				sandbox_write_hint());
 		return error_set(err,
-			"%s: not permitted: a port below 1024 needs root or CAP_NET_BIND_SERVICE, "
-			"a unix "
-			"socket a folder that can be written",
+			"%s: not permitted: a port below 1024 needs root or CAP_NET_BIND_SERVICE",
 			a->text);
+	case ENOENT: /* of a unix socket */
+		return error_set(
+			err, "cannot listen on %s: its folder does not exist: make it", a->text);
 	case EADDRNOTAVAIL:
 		return error_set(err, "%s: this host does not have that address", a->text);
 	default: return error_set_errno(err, "cannot listen on %s", a->text);
 	}
 }
 
-static bool port_is_ours(const struct listeners *others, const struct address *a)
+static bool is_any(const struct endpoint *e)
 {
-	for (size_t i = 0; others && i < others->n; i++)
-		if (others->v[i]->address.port == a->port)
+	return e->sa.sa_family == AF_INET6 ? IN6_IS_ADDR_UNSPECIFIED(&e->in6.sin6_addr)
+					   : e->in.sin_addr.s_addr == htonl(INADDR_ANY);
+}
+
+/* Whether a socket of ours is in the way of a bind without SO_REUSEPORT. */
+static bool overlaps_ours(
+	const struct listeners *others, const struct address *a, const struct endpoint *e)
+{
+	for (size_t i = 0; others && i < others->n; i++) {
+		const struct address *b = &others->v[i]->address;
+		struct endpoint of_b;
+
+		if (b->kind != ADDRESS_UNIX && b->port == a->port &&
+			address_to_endpoint(b, &of_b, NULL) == 0 &&
+			(is_any(e) || is_any(&of_b) || endpoint_equal(e, &of_b)))
 			return true;
+	}
 	return false;
 }
 
 /* A bind without SO_REUSEPORT fails beside any listening socket, of whatever process. */
-static int check_free(const struct address *a, const struct endpoint *e,
+static int check_port(const struct address *a, const struct endpoint *e,
 	const struct listeners *others, struct error *err)
 {
 	int fd;
 
-	if (port_is_ours(others, a))
+	if (overlaps_ours(others, a, e))
 		return 0;
 	fd = bound_socket(e, false);
 	if (fd < 0)
-		return bind_error(a, err);
+		return listener_bind_error(a, err);
 	close(fd);
 	return 0;
 }
@@ -86,13 +115,14 @@ static int check_free(const struct address *a, const struct endpoint *e,
 /* Unlinks a socket that nobody listens on any more. */
 static int clear_path(const struct address *a, const struct endpoint *e, struct error *err)
 {
-	struct stat st;
 	int fd, rc;
 
-	if (lstat(a->host, &st) < 0)
+	if (access(a->host, F_OK) < 0)
 		return 0;
-	if (!S_ISSOCK(st.st_mode))
-		return error_set(err, "%s exists and is no socket", a->text);
+	if (is_other_file(a)) {
+		errno = EADDRINUSE;
+		return listener_bind_error(a, err);
+	}
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return error_set_errno(err, "cannot make a socket");
@@ -100,7 +130,7 @@ static int clear_path(const struct address *a, const struct endpoint *e, struct 
 	if (rc == 0 || errno != ECONNREFUSED) {
 		close(fd);
 		errno = EADDRINUSE;
-		return bind_error(a, err);
+		return listener_bind_error(a, err);
 	}
 	close(fd);
 	if (unlink(a->host) < 0)
@@ -127,7 +157,7 @@ static int open_sockets(struct listener *l, const struct endpoint *e, struct err
 	for (size_t i = 0; i < l->n; i++) {
 		l->fds[i] = bound_socket(e, !l->shared);
 		if (l->fds[i] < 0 || listen(l->fds[i], BACKLOG) < 0)
-			return bind_error(&l->address, err);
+			return listener_bind_error(&l->address, err);
 		/* Like a port: whoever reaches the folder may connect, TLS and the route decide. */
 		if (l->shared && chmod(l->address.host, 0666) < 0)
 			return error_set_errno(err, "%s: cannot set the mode", l->address.text);
@@ -135,14 +165,32 @@ static int open_sockets(struct listener *l, const struct endpoint *e, struct err
 	return 0;
 }
 
-struct listener *listener_open(const struct address *address, size_t workers,
-	const struct listeners *others, struct error *err)
+static int to_endpoint(const struct address *a, struct endpoint *e, struct error *err)
+{
+	if (address_to_endpoint(a, e, err) < 0)
+		return -1;
+	if (a->kind == ADDRESS_ANY)
+		fall_back_to_ipv4(e);
+	return 0;
+}
+
+int listener_check_free(
+	const struct address *address, const struct listeners *others, struct error *err)
+{
+	struct endpoint e;
+
+	if (to_endpoint(address, &e, err) < 0)
+		return -1;
+	return address->kind == ADDRESS_UNIX ? clear_path(address, &e, err)
+					     : check_port(address, &e, others, err);
+}
+
+struct listener *listener_open(const struct address *address, size_t workers, struct error *err)
 {
 	bool is_unix = address->kind == ADDRESS_UNIX;
 	size_t n = is_unix ? 1 : workers;
 	struct listener *l = mem_zalloc(sizeof(*l) + n * sizeof(l->fds[0]));
 	struct endpoint e;
-	int rc;
 
 	atomic_init(&l->refs, 1);
 	address_copy(&l->address, address);
@@ -150,14 +198,7 @@ struct listener *listener_open(const struct address *address, size_t workers,
 	l->n = n;
 	for (size_t i = 0; i < n; i++)
 		l->fds[i] = -1;
-	rc = address_to_endpoint(address, &e, err);
-	if (rc == 0 && address->kind == ADDRESS_ANY)
-		fall_back_to_ipv4(&e);
-	if (rc == 0)
-		rc = is_unix ? clear_path(address, &e, err) : check_free(address, &e, others, err);
-	if (rc == 0)
-		rc = open_sockets(l, &e, err);
-	if (rc < 0) {
+	if (to_endpoint(address, &e, err) < 0 || open_sockets(l, &e, err) < 0) {
 		listener_unref(l);
 		return NULL;
 	}

@@ -25,10 +25,16 @@ struct listeners { /* those of one snapshot, in the configuration's order */
 	struct listener *v[];
 };
 
-/* Binds and listens. `others` (NULL = none) are listeners of this process that may overlap with the
- * address. A second lintel on the address is found although SO_REUSEPORT would let it in. */
-struct listener *listener_open(const struct address *address, size_t workers,
-	const struct listeners *others, struct error *err);
+/* Whether nobody else listens there: a second lintel is found although SO_REUSEPORT would let it
+ * in. `others` (NULL = none) are listeners of this process, which may have the same port. To be
+ * called for all addresses before the first is opened, as those of one configuration may overlap. A
+ * stale unix socket is removed. */
+int listener_check_free(
+	const struct address *address, const struct listeners *others, struct error *err);
+/* Binds and listens. */
+struct listener *listener_open(const struct address *address, size_t workers, struct error *err);
+/* Says what errno means for a bind to this address. Returns -1. */
+int listener_bind_error(const struct address *a, struct error *err);
 struct listener *listener_ref(struct listener *l);
 void listener_unref(struct listener *l);
 

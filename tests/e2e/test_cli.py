@@ -221,6 +221,25 @@ def test_defaults_of_what_comes_later_are_accepted(write, good):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize(
+    "one, other",
+    [
+        (":8443", "[::]:8443"),
+        ("[::1]:8443", "[0:0::0:1]:8443"),
+        ("127.0.0.1:8443", "127.0.0.1:8443"),
+        ("unix:/run/x.sock", "unix:/run/x.sock"),
+    ],
+)
+def test_one_address_twice(write, good, one, other):
+    """However it is written; as the address of the admin listener too."""
+    listen = [{"address": one}, {"address": other}]
+    done = proxy.command("check", "-c", write({**good, "listen": listen}))
+    assert done.returncode == 1 and f"listen[0] has the address {one} already" in done.stderr
+    admin = {"address": other, "token": "x"}
+    done = proxy.command("check", "-c", write({**good, "listen": listen[:1], "admin": admin}))
+    assert done.returncode == 1 and f"admin.address is {other} too" in done.stderr
+
+
 def test_run_refuses_what_check_refuses(write, good):
     path = write({**good, "workers": 0})
     for args in (["run", "-c", path], ["-c", path]):

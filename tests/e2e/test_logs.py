@@ -79,7 +79,7 @@ def test_file_and_sigusr1(front):
     """The file is moved away; after SIGUSR1 there is a new one, and nothing is lost."""
     daemon = front({"level": "info", "file": "it.log"})
     path = proxy.pathlib.Path(daemon.config["state_dir"]) / "it.log"
-    assert path.read_text()
+    proxy.wait_until("a line in the file", path.read_text)
     old = path.with_name("old.log")
     path.rename(old)
     daemon.reload()

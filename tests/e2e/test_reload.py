@@ -1,4 +1,5 @@
 """Reload: all or nothing, and no connection notices (contract: "Reload and stop")."""
+import ctypes
 import os
 import shutil
 import signal
@@ -11,6 +12,14 @@ import proxy
 from servers import echo, says
 
 pytestmark = pytest.mark.short
+
+
+def has_landlock():
+    """LANDLOCK_CREATE_RULESET_VERSION; 444 is landlock_create_ruleset on every architecture."""
+    return ctypes.CDLL(None, use_errno=True).syscall(444, None, 0, 1) > 0
+
+
+needs_landlock = pytest.mark.skipif(not has_landlock(), reason="this kernel has no Landlock")
 
 
 def ask(address, name=None):
@@ -209,9 +218,36 @@ def taken_address(daemon, ca):
     return [address, "taken"]
 
 
+def beyond_the_sandbox(daemon, ca):
+    """A folder that this user may write to, but that was not named at the start."""
+    (daemon.dir / "elsewhere").mkdir()
+    daemon.change(listen=[{"address": f"unix:{daemon.dir}/elsewhere/socket"}])
+    return ["elsewhere/socket", "sandbox", "restart"]
+
+
+def log_beyond_the_sandbox(daemon, ca):
+    (daemon.dir / "elsewhere").mkdir()
+    daemon.change(log={"file": str(daemon.dir / "elsewhere" / "it.log")})
+    return ["elsewhere/it.log", "sandbox", "restart"]
+
+
+def pseudo_beyond_the_sandbox(daemon, ca):
+    daemon.change(
+        autocert={
+            "provider": "pseudo",
+            "domains": ["x.example"],
+            "cert_path": str(daemon.dir / "elsewhere" / "x.crt"),
+        }
+    )
+    return ["autocert: main: pseudo", "sandbox", "restart"]
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
+        pytest.param(beyond_the_sandbox, marks=needs_landlock),
+        pytest.param(log_beyond_the_sandbox, marks=needs_landlock),
+        pytest.param(pseudo_beyond_the_sandbox, marks=needs_landlock),
         broken_yaml,
         unknown_keys,
         missing_files,

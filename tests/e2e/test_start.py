@@ -65,6 +65,67 @@ def test_taken_address(config, tmp_path, where):
         assert address in said
 
 
+@pytest.mark.parametrize("other", ["127.0.0.1", "[::1]", "[::]", "0.0.0.0"])
+@pytest.mark.parametrize("any_first", [True, False])
+def test_second_on_an_address_that_overlaps(run, config, tmp_path, other, any_first):
+    """All addresses of a port take one of them away, and the other way round."""
+    port = proxy.free_port()
+    every, one = [{"address": f":{port}"}], [{"address": f"{other}:{port}"}]
+    first, second = (every, one) if any_first else (one, every)
+    run({**config, "listen": first})
+    said = start_fails(proxy.Lintel(tmp_path / "second", {**config, "listen": second}))
+    assert f'{second[0]["address"]} is taken' in said
+
+
+def test_own_addresses_may_overlap(run, serve, ca):
+    """The more specific listener gets what comes to its address; at a start and at a reload."""
+    port = proxy.free_port()
+    config = proxy.basic([], [ca.issue("a.example")])
+    config["listen"] = [
+        {"address": f":{port}"},
+        {"name": "inner", "address": f"{proxy.HOST}:{port}"},
+    ]
+    config["routes"] = [
+        {"hosts": ["a.example"], "listeners": ["inner"], "backends": [serve(says("in")).address]},
+        {"hosts": ["default"], "backends": [serve(says("out")).address]},
+    ]
+
+    def who(address):
+        with client.Client(f"{address}:{port}", "a.example") as c:
+            return c.read_all().decode()
+
+    daemon = run(config)
+    assert [who(a) for a in (proxy.HOST, "127.0.0.1", "[::1]")] == ["in", "out", "out"]
+    daemon.change(listen=config["listen"][1:])
+    daemon.reload()
+    assert who(proxy.HOST) == "in"
+    daemon.change(listen=config["listen"][::-1])
+    daemon.reload()
+    assert [who(a) for a in (proxy.HOST, "127.0.0.1", "[::1]")] == ["in", "out", "out"]
+
+
+def test_all_addresses_that_are_taken_are_told(config, tmp_path):
+    with socket.socket() as taken:
+        taken.bind((proxy.HOST, 0))
+        taken.listen()
+        address = f"{proxy.HOST}:{taken.getsockname()[1]}"
+        (tmp_path / "file").write_text("")
+        config["listen"] = [
+            {"address": address},
+            {"address": proxy.free_address()},
+            {"address": f"unix:{tmp_path}/file"},
+            {"address": f"unix:{tmp_path}/nowhere/socket"},
+        ]
+        config["admin"] = {"address": f"unix:{tmp_path}/file2"}
+        (tmp_path / "file2").write_text("")
+        said = start_fails(proxy.Lintel(tmp_path / "it", config))
+    assert f"listen[0].address: {address} is taken" in said
+    assert f"listen[2].address: unix:{tmp_path}/file exists and is no socket" in said
+    assert "listen[3].address" in said and "its folder does not exist" in said
+    assert f" admin.address: unix:{tmp_path}/file2 exists and is no socket" in said
+    assert "listen[1]" not in said and said.count("admin.address") == 1
+
+
 def test_address_of_another_machine(config, tmp_path):
     config["listen"] = [{"address": "203.0.113.7:443"}]
     assert "203.0.113.7:443" in start_fails(proxy.Lintel(tmp_path / "it", config))
@@ -89,7 +150,7 @@ def test_relative_paths(run, serve, ca, tmp_path):
     daemon = run(config)
     with client.Client(daemon.address) as c:
         assert c.der == certificate.der
-    assert (folder / "st" / "it.log").stat().st_size > 0
+    proxy.wait_until("a line in the log", (folder / "st" / "it.log").read_text)
 
 
 def test_pseudo(run, serve, tmp_path):

@@ -635,7 +635,7 @@ static void works_on_a_unix_socket(void **state)
 
 	/* A second one finds it alive, and leaves it. */
 	assert_null(admin_open(&d.conf, &err));
-	assert_has(err.text, "address already in use");
+	assert_has(err.text, "is taken");
 	assert_int_equal(fetch(&req, &res, &err), 0);
 	free(res.body);
 
@@ -683,7 +683,7 @@ static void taken_port_is_said(void **state)
 	start(NULL);
 	assert_null(admin_open(&d.conf, &err));
 	assert_has(err.text, d.conf.address.text);
-	assert_has(err.text, "address already in use");
+	assert_has(err.text, "is taken");
 }
 
 /* ---- what it says ---- */
