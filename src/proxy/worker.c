@@ -66,14 +66,21 @@ static void pause_accepting(struct worker *w, const char *why)
 	w->paused_since = w->now;
 }
 
+/* What has passed until now, so that a pause that goes on shows. */
+static void count_pause(struct worker *w)
+{
+	stats_count(&w->stats.accept_paused_ms, (uint64_t)(w->now - w->paused_since));
+	w->paused_since = w->now;
+}
+
 static void resume_accepting(struct worker *w)
 {
 	struct worker_listener *l;
 
 	if (!w->paused)
 		return;
+	count_pause(w);
 	w->paused = false;
-	stats_count(&w->stats.accept_paused_ms, (uint64_t)(w->now - w->paused_since));
 	TAILQ_FOREACH (l, &w->listeners, link)
 		event_add(l->event, NULL);
 }
@@ -82,11 +89,15 @@ static void resume_accepting(struct worker *w)
 static int accept_one(struct worker_listener *l)
 {
 	struct worker *w = l->worker;
+	char why[128];
 	int fd;
 
 	if (is_full(w)) {
-		pause_accepting(
-			w, "limits.connections, or half of the file descriptors, are in use");
+		snprintf(why, sizeof(why),
+			"there are %llu connections, as many as limits.connections and the limit "
+			"of open files allow",
+			(unsigned long long)w->snapshot->max_connections);
+		pause_accepting(w, why);
 		return 0;
 	}
 	fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -283,6 +294,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	w->now = clock_mono_ms();
 	wheel_turn(&w->wheel, w->now, on_due, NULL);
+	if (w->paused)
+		count_pause(w);
 	if (w->paused && !is_full(w))
 		resume_accepting(w);
 	if (!w->n_sessions && !w->paused)

@@ -271,6 +271,11 @@ class Lintel:
         assert found, f"no metric {name} {labels}"
         return total
 
+    def cpu(self):
+        """Seconds of CPU that it has used."""
+        stat = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+
     def fds(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
