@@ -102,11 +102,9 @@ int address_parse(struct address *a, const char *text, struct error *err)
 	if (str_starts(text, "unix:")) {
 		rc = parse_unix(a, err);
 	} else if (strstr(text, "://")) {
-		rc = error_set(err,
-			"\"%s\" is a URL: an address is host:port, [v6]:port or unix:/path, "
-			"without "
-			"a scheme",
-			text);
+		/* Not shown: a password may stand in it. */
+		rc = error_set(
+			err, "this is a URL: an address is host:port, [v6]:port or unix:/path");
 	} else {
 		end = bracketed ? strchr(text, ']') : strrchr(text, ':');
 		colon = bracketed && end ? end + 1 : end;

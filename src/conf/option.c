@@ -250,8 +250,8 @@ static void unknown_key(
 		snprintf(files[i], sizeof(files[i]), "%s_file", map->rows[i].key);
 		names[n++] = files[i];
 	}
-	/* Behind a colon without its space there may be a secret. */
-	len = strcspn(key->text, ":");
+	/* Behind a colon without its space, or where one is missing, there may be a secret. */
+	len = strcspn(key->text, ": ");
 	snprintf(word, sizeof(word), "%.*s", (int)len, key->text);
 	near = str_nearest(word, names, n);
 	before = enter_key(ld, str_escape(shown, sizeof(shown), key->text, len));
@@ -259,8 +259,10 @@ static void unknown_key(
 		option_problem(ld, key,
 			"merging maps has no meaning here: use an alias for a whole value, "
 			"or write the keys out");
-	else if (key->text[len])
+	else if (key->text[len] == ':')
 		option_problem(ld, key, "a space is missing behind the colon");
+	else if (key->text[len])
+		option_problem(ld, key, "a colon is missing behind this word");
 	else if (near)
 		option_problem(ld, key, "unknown key, did you mean \"%s\"?", near);
 	else

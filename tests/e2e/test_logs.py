@@ -101,3 +101,67 @@ def test_log_file_that_cannot_be_opened(front):
     answer = daemon.post("/api/v1/reload")
     assert answer.status == 422 and "/nonexistent/it.log" in answer.text
     daemon.wait_log("/nonexistent/it.log")
+
+
+def test_secrets_are_never_shown(run, serve, ca, tmp_path):
+    """Whatever is asked for, and however it fails: no token, no bytes of a private key; in the log at
+    debug, in answers, in what commands print."""
+    token, other = "a-token-of-some-length", "another-token-than-the-first"
+    certificate, wrong = ca.issue("a.example"), ca.issue("b.example")
+    (tmp_path / "token").write_text(f"{other}\n")
+    config = proxy.basic([serve(says("x")).address], [certificate], log={"level": "debug"})
+    address = proxy.free_address()
+    config["admin"] = {"address": address, "token": "${LINTEL_TEST_TOKEN}"}
+    config["autocert"] = {"provider": "pseudo", "domains": ["p.example"]}
+    env = {"LINTEL_TEST_TOKEN": token}
+    daemon = run(config, env=env)
+    shown = []
+
+    def ask(path, with_token, method="GET"):
+        headers = {"Authorization": f"Bearer {with_token}", "Content-Type": "application/json"}
+        answer = daemon.get(path, method, headers, body="{}" if method == "POST" else None)
+        shown.append(f"{answer.headers}\n{answer.text}")
+        return answer.status
+
+    def everything(with_token):
+        paths = ("status", "cert/info", "version", "reload", "nothing")
+        for path in ["/readyz", "/metrics", *(f"/api/v1/{p}" for p in paths)]:
+            ask(path, with_token)
+        for command in (["status"], ["status", "--json"], ["reload"], ["check"]):
+            done = proxy.command(*command, "-c", daemon.file, env={**proxy.os.environ, **env})
+            shown.extend((done.stdout, done.stderr))
+
+    everything(token)
+    everything("not-" + token)
+    assert ask("/api/v1/reload", token, "POST") == 200
+    spoilt = [
+        {"tls": {"certificates": [{"cert": str(certificate.cert), "key": str(wrong.key)}]}},
+        {"admin": {"address": address, "token": [token]}},
+        {"admin": {"address": address, "token": token, "token_file": str(tmp_path / "token")}},
+        {"admin": {"address": address, "tokn": token}},
+        {"admin": {"address": address, f"token:{token}": 1}},
+        {"admin": {"address": address, f"token {token}": 1}},
+        {"autocert": {"eab_hmac": token}},
+        {"notifications": [{"provider": "ntfy", "url": f"https://{token}/", "token": token}]},
+    ]
+    for change in spoilt:
+        before = daemon.config
+        daemon.change(**change)
+        daemon.config = {**before, "admin": config["admin"]}
+        assert ask("/api/v1/reload", token, "POST") == 422, change
+        everything(token)
+    daemon.write({**config, "admin": {"address": address, "token_file": str(tmp_path / "token")}})
+    assert ask("/api/v1/reload", token, "POST") == 200
+    everything(other)
+    client.answer(address, b"BEARER " + other.encode() + b"\r\n\r\n")
+    with client.Client(daemon.address, "a.example") as c:
+        c.read_all()
+    daemon.stop()
+    shown.append(daemon.log)
+    state = proxy.pathlib.Path(daemon.config["state_dir"])
+    secrets = [token, other]
+    for key in (certificate.key, wrong.key, state / "certs/priv.key", state / "pseudo/ca.key"):
+        secrets.extend(key.read_text().splitlines()[1:-1])
+    assert len(secrets) >= 2 + 4 * 2
+    for text in shown:
+        assert not [secret for secret in secrets if secret in text], text

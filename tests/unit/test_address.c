@@ -69,8 +69,8 @@ static void test_refused(void **state)
 	refuse("x:443443", "is no port");
 	refuse("x:+80", "is no port");
 	refuse("x: 80", "is no port");
-	refuse("http://127.0.0.1:80", "is a URL");
-	refuse("http://a.example", "without a scheme");
+	refuse("http://127.0.0.1:80", "this is a URL");
+	refuse("http://a.example", "this is a URL");
 	refuse("1.2.3:80", "neither an IP address nor a host name");
 	refuse("256.1.1.1:80", "neither an IP address nor a host name");
 	refuse("a..b:80", "neither an IP address nor a host name");

@@ -262,6 +262,9 @@ static const struct {
 	{BASE "admin: { address: \":1\", token:a-secret }\n",
 		":3:25: admin.token: a space is missing behind the colon\n"
 		":3:8: admin: needs a token, as :1 is neither loopback nor a unix socket\n"},
+	{BASE "admin: { address: \":1\", token a-secret }\n",
+		":3:25: admin.token: a colon is missing behind this word\n"
+		":3:8: admin: needs a token, as :1 is neither loopback nor a unix socket\n"},
 	{BASE "admin: { address: \":1\", token: *a-secret }\n",
 		":3:32: the alias has no anchor before it; text that begins with * is put in "
 		"quotes\n"},
