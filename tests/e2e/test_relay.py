@@ -9,7 +9,7 @@ import pytest
 
 import client
 import proxy
-from servers import echo, says, silent
+from servers import echo, says
 
 
 @pytest.fixture
@@ -296,7 +296,6 @@ def test_back_pressure_down(pressed):
 def test_back_pressure_up(pressed):
     """A backend that reads nothing costs little memory, and gets everything in the end."""
     go = threading.Event()
-    result = []
 
     def handler(conn):
         conn.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
