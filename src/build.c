@@ -130,6 +130,8 @@ int build_all(
 	if (!b->conf)
 		return -1;
 	conf_check_reload(before->conf, b->conf, p);
+	if (b->conf->workers_auto) /* whatever CPUs there are now */
+		b->conf->workers = before->conf->workers;
 	if (p->n == 0) {
 		/* Both, so that all problems are seen at once. */
 		build_listeners(b, before->listeners, p);

@@ -99,6 +99,14 @@ static int count_cpus(void)
 	return n ? n : 1;
 }
 
+static struct conf_place place_of(const struct node *root, const char *key)
+{
+	const struct node *n = node_get(root, key);
+
+	return n ? (struct conf_place){.line = n->line, .column = n->column}
+		 : (struct conf_place){0};
+}
+
 struct conf *conf_load(const char *file, struct problems *p)
 {
 	size_t before = p->n;
@@ -118,6 +126,10 @@ struct conf *conf_load(const char *file, struct problems *p)
 		conf->workers = count_cpus();
 	free(conf->state_dir);
 	conf->state_dir = mem_strdup(state_dir);
+	conf->places.state_dir = place_of(tree->root, "state_dir");
+	conf->places.user = place_of(tree->root, "user");
+	conf->places.workers = place_of(tree->root, "workers");
+	conf->places.sandbox = place_of(tree->root, "sandbox");
 	check_conf(&ld, tree->root, conf);
 	providers_load(&ld, tree->root, conf);
 	tree_free(tree);
@@ -195,17 +207,16 @@ static bool differ(const char *a, const char *b)
 void conf_check_reload(const struct conf *before, const struct conf *after, struct problems *p)
 {
 	static const char *const sentence = "cannot change in a reload: restart lintel";
-	static const struct conf_place nowhere = {0};
 
 	if (differ(before->state_dir, after->state_dir))
-		conf_problem(p, after, nowhere, "state_dir", "%s", sentence);
+		conf_problem(p, after, after->places.state_dir, "state_dir", "%s", sentence);
 	if (differ(before->user, after->user))
-		conf_problem(p, after, nowhere, "user", "%s", sentence);
+		conf_problem(p, after, after->places.user, "user", "%s", sentence);
 	if (before->workers_auto != after->workers_auto ||
 		(!before->workers_auto && before->workers != after->workers))
-		conf_problem(p, after, nowhere, "workers", "%s", sentence);
+		conf_problem(p, after, after->places.workers, "workers", "%s", sentence);
 	if (before->sandbox != after->sandbox)
-		conf_problem(p, after, nowhere, "sandbox", "%s", sentence);
+		conf_problem(p, after, after->places.sandbox, "sandbox", "%s", sentence);
 	if (differ(before->admin.address.text, after->admin.address.text))
 		conf_problem(p, after, after->admin.place, "admin.address", "%s", sentence);
 }

@@ -111,6 +111,10 @@ struct conf {
 	struct conf_admin admin;
 	struct conf_autocert *providers; /* always at least main */
 	size_t n_providers;
+	/* Of keys that a reload may not change; those that are not there have none. */
+	struct {
+		struct conf_place state_dir, user, workers, sandbox;
+	} places;
 };
 
 /* Reads, expands and checks `file`. NULL when there is any problem; each is in `p` then, as

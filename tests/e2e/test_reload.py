@@ -3,6 +3,8 @@ import ctypes
 import os
 import shutil
 import signal
+import socket
+import sys
 import threading
 
 import pytest
@@ -203,9 +205,11 @@ def fixed_keys(daemon, ca):
         workers=1,
         state_dir=str(daemon.dir / "elsewhere"),
         sandbox=False,
+        user="root",
         admin={"address": proxy.free_address()},
     )
-    return ["workers", "state_dir", "sandbox", "admin.address"]
+    keys = ("workers", "state_dir", "sandbox", "user", "admin.address")
+    return [f"{key}: cannot change in a reload" for key in keys]
 
 
 def taken_address(daemon, ca):
@@ -281,6 +285,32 @@ def test_refused_reload_changes_nothing(run, serve, ca, spoil):
     daemon.write(good)
     daemon.reload()
     assert ask(daemon.address, "a.example") == "old"
+
+
+def listening(address):
+    """The lines of /proc/net/tcp for the sockets that listen on an IPv4 address."""
+    host, _, port = address.rpartition(":")
+    local = f"{int.from_bytes(socket.inet_aton(host), sys.byteorder):08X}:{int(port):04X}"
+    lines = [line.split() for line in open("/proc/net/tcp")]
+    return [fields for fields in lines if fields[1] == local and fields[3] == "0A"]
+
+
+def test_fewer_cpus_than_at_the_start(run, serve, ca):
+    """`workers: auto` is what it was at the start, whatever CPUs there are at a reload."""
+    cpus = os.sched_getaffinity(0)
+    if len(cpus) < 2:
+        pytest.skip("this machine has one CPU")
+    config = proxy.basic([serve(says("x")).address], [ca.issue("a.example")], workers="auto")
+    daemon = run(config)
+    assert daemon.metric("lintel_workers") == len(cpus)
+    for task in os.listdir(f"/proc/{daemon.pid}/task"):
+        os.sched_setaffinity(int(task), {min(cpus)})
+    new = proxy.free_address()
+    daemon.change(listen=[{"address": new}], routes=daemon.config["routes"])
+    daemon.reload()
+    assert len(listening(new)) == len(cpus)  # a socket for each worker
+    for _ in range(4 * len(cpus)):
+        assert ask(new) == "x"
 
 
 def test_reload_command_tells_the_errors(run, serve, ca):

@@ -420,10 +420,10 @@ static void names_what_a_reload_cannot_change(void **state)
 	conf_check_reload(a, b, &p);
 	got = joined(&p);
 	assert_string_equal(got,
-		": state_dir: cannot change in a reload: restart lintel\n"
-		": user: cannot change in a reload: restart lintel\n"
-		": workers: cannot change in a reload: restart lintel\n"
-		": sandbox: cannot change in a reload: restart lintel\n"
+		":5:12: state_dir: cannot change in a reload: restart lintel\n"
+		":6:7: user: cannot change in a reload: restart lintel\n"
+		":3:10: workers: cannot change in a reload: restart lintel\n"
+		":7:10: sandbox: cannot change in a reload: restart lintel\n"
 		":4:8: admin.address: cannot change in a reload: restart lintel\n");
 	free(got);
 	conf_free(a);
