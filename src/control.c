@@ -16,38 +16,13 @@
 #include "build.h"
 #include "config.h"
 #include "proxy/worker.h"
+#include "reload.h"
 #include "resolve.h"
 #include "start.h"
+#include "systemd.h"
 #include "view.h"
 
-#ifdef HAVE_SYSTEMD
-#include <systemd/sd-daemon.h>
-#else
-#define sd_notify(unset, state) ((void)(state))
-#endif
-
 #define STOP_WAIT_MS 500 /* for job threads at the end */
-
-struct waiter { /* who asked for a reload over the admin listener */
-	admin_reload_done *done;
-	void *arg;
-};
-
-struct waiters {
-	struct waiter *v;
-	size_t n;
-};
-
-struct reload {
-	struct job job;
-	struct control *control;
-	struct built built;
-	struct build_before before;
-	struct snapshot *pinned; /* what `before` borrows from */
-	struct problems problems;
-	struct waiters waiters;
-	bool published; /* only the workers' reports are missing */
-};
 
 struct control {
 	const char *file;
@@ -68,12 +43,8 @@ struct control {
 	uint64_t fds_for_sessions; /* descriptors that sessions may use, two each */
 	int lock;
 	bool draining;
-	struct reload *reload;  /* the one that runs */
-	struct waiters waiting; /* for the next one */
-	bool reload_again;
+	struct reloader reloader;
 	int64_t started, loaded;
-	uint64_t reloads_ok, reloads_failed;
-	char *last_reload_error;
 	struct view view;
 };
 
@@ -166,120 +137,35 @@ static void on_rotate(evutil_socket_t fd, short what, void *arg)
 
 /* Reload */
 
-static void run_reload(struct job *job)
+static struct snapshot *before_reload(void *arg, struct build_before *before)
 {
-	struct reload *r = (struct reload *)job;
+	struct control *c = arg;
 
-	build_all(&r->built, r->control->file, &r->before, &r->problems);
-}
-
-static void start_reload(struct control *c);
-
-static void tell_waiters(struct waiters *w, const struct problems *p)
-{
-	for (size_t i = 0; i < w->n; i++)
-		w->v[i].done(w->v[i].arg, p);
-	free(w->v);
-	*w = (struct waiters){0};
-}
-
-static void refuse_reload(struct control *c, const struct problems *p)
-{
-	c->reloads_failed++;
-	free(c->last_reload_error);
-	c->last_reload_error = mem_strdup(p->lines[0]);
-	log_error("reload refused, everything stays as it was: %zu problem%s", p->n,
-		p->n == 1 ? "" : "s");
-	for (size_t i = 0; i < p->n; i++)
-		log_error("%s", p->lines[i]);
-}
-
-static void accept_reload(struct control *c, struct reload *r)
-{
-	size_t read, kept;
-
-	listeners_unlink_gone(c->snapshot->listeners, r->built.listeners);
-	publish(c, make_snapshot(c, &r->built, tickets_ref(c->snapshot->tickets)));
-	r->published = true;
-	log_configure(c->conf->log_level, c->conf->log_format);
-	if (c->admin)
-		admin_configure(c->admin, &c->conf->admin);
-	c->reloads_ok++;
-	free(c->last_reload_error);
-	c->last_reload_error = NULL;
-	certs_loaded(c->snapshot->certs, &read, &kept);
-	log_info("reloaded %s: %zu certificates (%zu read, %zu unchanged), %zu routes", c->file,
-		certs_count(c->snapshot->certs), read, kept, c->conf->n_routes);
-}
-
-/* Whoever asked is answered, and what was asked for meanwhile is started. */
-static void finish_reload(struct control *c)
-{
-	struct reload *r = c->reload;
-
-	c->reload = NULL;
-	sd_notify(0, "READY=1");
-	tell_waiters(&r->waiters, &r->problems);
-	problems_clear(&r->problems);
-	free(r);
-	if (c->reload_again && !c->draining)
-		start_reload(c);
-}
-
-static void reload_done(struct job *job)
-{
-	struct reload *r = (struct reload *)job;
-	struct control *c = r->control;
-	struct error err;
-
-	if (c->draining && !r->problems.n)
-		problems_add(&r->problems, "this process is stopping");
-	if (!r->problems.n && strcmp(c->conf->log_file, r->built.conf->log_file) != 0 &&
-		log_set_file(r->built.conf->log_file, &err) < 0)
-		problems_add(&r->problems, "%s", err.text);
-	if (r->problems.n) {
-		if (r->built.listeners)
-			listeners_unlink_gone(r->built.listeners, c->snapshot->listeners);
-		built_clear(&r->built);
-		refuse_reload(c, &r->problems);
-	} else {
-		accept_reload(c, r);
-	}
-	snapshot_unref(r->pinned);
-	/* Else the last worker's report does, so that what is answered is true of all of them. */
-	if (r->problems.n)
-		finish_reload(c);
-}
-
-/* One runs at a time; whoever asks meanwhile is answered by one more, which sees the newest files.
- */
-static void start_reload(struct control *c)
-{
-	struct reload *r;
-
-	if (c->reload) {
-		c->reload_again = true;
-		return;
-	}
-	c->reload_again = false;
-	sd_notify(0, "RELOADING=1");
-	r = mem_zalloc(sizeof(*r));
-	r->job.run = run_reload;
-	r->job.done = reload_done;
-	r->control = c;
-	r->pinned = snapshot_ref(c->snapshot);
-	r->before = (struct build_before){
+	*before = (struct build_before){
 		.conf = c->conf,
 		.listeners = c->snapshot->listeners,
 		.certs = c->snapshot->certs,
 	};
-	r->waiters = c->waiting;
-	c->waiting = (struct waiters){0};
-	c->reload = r;
-	if (!jobs_submit(c->work, &r->job)) { /* never: it is the only one */
-		problems_add(&r->problems, "too much is being done at once, try again");
-		reload_done(&r->job);
-	}
+	return snapshot_ref(c->snapshot);
+}
+
+static int publish_reload(void *arg, struct built *b, struct error *err)
+{
+	struct control *c = arg;
+	size_t read, kept;
+
+	if (strcmp(c->conf->log_file, b->conf->log_file) != 0 &&
+		log_set_file(b->conf->log_file, err) < 0)
+		return -1;
+	listeners_unlink_gone(c->snapshot->listeners, b->listeners);
+	publish(c, make_snapshot(c, b, tickets_ref(c->snapshot->tickets)));
+	log_configure(c->conf->log_level, c->conf->log_format);
+	if (c->admin)
+		admin_configure(c->admin, &c->conf->admin);
+	certs_loaded(c->snapshot->certs, &read, &kept);
+	log_info("reloaded %s: %zu certificates (%zu read, %zu unchanged), %zu routes", c->file,
+		certs_count(c->snapshot->certs), read, kept, c->conf->n_routes);
+	return 0;
 }
 
 static void on_hup(evutil_socket_t fd, short what, void *arg)
@@ -288,8 +174,7 @@ static void on_hup(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (!c->draining)
-		start_reload(c);
+	reloader_ask(&c->reloader, NULL, NULL);
 }
 
 static void on_usr1(evutil_socket_t fd, short what, void *arg)
@@ -335,7 +220,8 @@ static void on_stop(evutil_socket_t signum, short what, void *arg)
 		return;
 	}
 	c->draining = true;
-	sd_notify(0, "STOPPING=1");
+	systemd_tell("STOPPING=1");
+	reloader_stop(&c->reloader);
 	log_info("stopping (signal %d): %llu connections may finish within %lld s", (int)signum,
 		(unsigned long long)atomic_load(&c->connections),
 		(long long)c->conf->limits.drain_ms / 1000);
@@ -365,8 +251,8 @@ static void on_workers_home(evutil_socket_t fd, short what, void *arg)
 			c->unseen--;
 		free(r);
 	}
-	if (c->reload && c->reload->published && !c->unseen)
-		finish_reload(c);
+	if (!c->unseen)
+		reloader_taken_up(&c->reloader);
 	if (c->n_ended == c->n_workers)
 		event_base_loopbreak(c->base);
 }
@@ -398,9 +284,9 @@ static const struct admin_view *admin_get_view(void *arg)
 	view_fill(&c->view, c->conf, c->snapshot, c->workers, c->n_workers);
 	v->started = c->started;
 	v->loaded = c->loaded;
-	v->reloads_ok = c->reloads_ok;
-	v->reloads_failed = c->reloads_failed;
-	v->last_reload_error = c->last_reload_error;
+	v->reloads_ok = c->reloader.succeeded;
+	v->reloads_failed = c->reloader.failed;
+	v->last_reload_error = c->reloader.last_error;
 	v->workers = (int)c->n_workers;
 	v->draining = c->draining;
 	return v;
@@ -417,18 +303,8 @@ static void admin_get_unready(void *arg, struct problems *reasons)
 static void admin_reload(void *arg, admin_reload_done *done, void *done_arg)
 {
 	struct control *c = arg;
-	struct problems stopping = {0};
 
-	if (c->draining) {
-		problems_add(&stopping, "this process is stopping");
-		done(done_arg, &stopping);
-		problems_clear(&stopping);
-		return;
-	}
-	*(struct waiter *)mem_grow(&c->waiting.v, c->waiting.n, sizeof(*c->waiting.v)) =
-		(struct waiter){done, done_arg};
-	c->waiting.n++;
-	start_reload(c);
+	reloader_ask(&c->reloader, done, done_arg);
 }
 
 /* Start */
@@ -476,64 +352,42 @@ static int make_loop(struct control *c, struct error *err)
 	return 0;
 }
 
-static void free_event(struct event *ev)
-{
-	if (ev)
-		event_free(ev);
-}
-
 /* Everything that was made, in reverse. False when a job could not be waited for. */
 static bool end(struct control *c)
 {
-	struct problems stopping = {0};
-	bool joined = true;
+	bool joined;
 
-	problems_add(&stopping, "this process is stopping");
-	tell_waiters(&c->waiting, &stopping);
-	if (c->reload && c->reload->published)
-		finish_reload(c);
-	else if (c->reload)
-		tell_waiters(&c->reload->waiters, &stopping);
-	problems_clear(&stopping);
 	admin_close(c->admin);
 	for (size_t i = 0; i < c->n_workers; i++)
 		worker_join(c->workers[i]);
 	free(c->workers);
-	if (c->misc)
-		joined = jobs_stop(c->misc, STOP_WAIT_MS);
-	if (c->work)
-		joined = jobs_stop(c->work, STOP_WAIT_MS) && joined;
+	joined = jobs_stop(c->misc, STOP_WAIT_MS);
+	joined = jobs_stop(c->work, STOP_WAIT_MS) && joined;
 	if (!joined)
 		return false;
-	if (c->base) {
-		jobs_done(mailbox_take(&c->work_home));
-		jobs_done(mailbox_take(&c->misc_home));
-	}
-	if (c->resolver)
-		resolver_free(c->resolver);
+	jobs_done(mailbox_take(&c->work_home));
+	jobs_done(mailbox_take(&c->misc_home));
+	resolver_free(c->resolver);
 	snapshot_unref(c->snapshot);
 	servers_clear(&c->servers);
 	view_clear(&c->view);
 	conf_free(c->conf);
-	free(c->last_reload_error);
-	if (!c->base)
-		return true;
-	free_event(c->ev_hup);
-	free_event(c->ev_usr1);
-	free_event(c->ev_term);
-	free_event(c->ev_int);
-	free_event(c->ev_second);
-	free_event(c->ev_rotate);
-	free_event(c->ev_drained);
-	free_event(c->ev_work);
-	free_event(c->ev_misc);
-	free_event(c->ev_workers);
+	reloader_clear(&c->reloader);
+	event_free(c->ev_hup);
+	event_free(c->ev_usr1);
+	event_free(c->ev_term);
+	event_free(c->ev_int);
+	event_free(c->ev_second);
+	event_free(c->ev_rotate);
+	event_free(c->ev_drained);
+	event_free(c->ev_work);
+	event_free(c->ev_misc);
+	event_free(c->ev_workers);
 	mailbox_clear(&c->work_home);
 	mailbox_clear(&c->misc_home);
 	mailbox_clear(&c->workers_home);
 	event_base_free(c->base);
-	if (c->lock >= 0)
-		close(c->lock);
+	close(c->lock);
 	return true;
 }
 
@@ -559,6 +413,8 @@ static int start_threads(struct control *c, struct built *b, struct error *err)
 	if (!c->work)
 		return -1;
 	c->resolver = resolver_new(c->misc, addresses_changed, c);
+	reloader_init(&c->reloader, c->file, c->work,
+		&(struct reload_owner){c, before_reload, publish_reload});
 	tickets = tickets_rotate(NULL, err);
 	if (!tickets)
 		return -1;
@@ -645,7 +501,7 @@ int control_run(const char *conf_file)
 	log_info("lintel " PACKAGE_VERSION
 		 " serves: %zu listeners, %zu routes, %zu certificates, %zu workers",
 		c.conf->n_listens, c.conf->n_routes, certs_count(c.snapshot->certs), c.n_workers);
-	sd_notify(0, "READY=1");
+	systemd_tell("READY=1");
 	event_base_dispatch(c.base);
 	clean = end(&c);
 	log_info("stopped");
