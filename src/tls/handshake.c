@@ -28,7 +28,7 @@ bool tls_parse_server_name(
 	list = (size_t)ext[0] << 8 | ext[1];
 	*name_len = (size_t)ext[3] << 8 | ext[4];
 	*name = (const char *)ext + 5;
-	return list == len - 2 && ext[2] == 0 /* host_name */ && *name_len == len - 5 && *name_len;
+	return list == len - 2 && ext[2] == 0 /* host_name */ && *name_len == len - 5;
 }
 
 /* False when OpenSSL will refuse the extension, so that nothing need be chosen. */

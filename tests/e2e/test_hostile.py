@@ -79,9 +79,10 @@ def stage(run, serve, ca):
 
     def start(victim, timeouts=None, **more):
         addresses = [serve(victim).address] if callable(victim) else victim
+        good = serve(echo).address
         config = proxy.basic([], [ca.issue("good.example")], **more)
         config["routes"] = [
-            {"hosts": ["good.example"], "backends": [serve(echo).address]},
+            {"hosts": ["good.example"], "backends": [good]},
             {"hosts": ["default"], "backends": addresses, "timeouts": timeouts or {}},
         ]
         made.append(Stage(run(config)))
@@ -155,6 +156,8 @@ def test_odd_hellos(stage):
     body = big[5:]
     split = b"".join(record(22, body[i : i + 16384]) for i in range(0, len(body), 16384))
     assert client.answer(s.address, padded) == "server_hello"
+    empty = client.client_hello((0, client.server_name(b"")))
+    assert client.answer(s.address, empty) == "server_hello"  # as any name that matches nothing
     assert client.answer(s.address, split) in ("server_hello", "illegal_parameter")
     assert client.answer(s.address, hello((0, client.server_name(b"a")))) == "illegal_parameter"
     assert client.answer(s.address, client.client_hello((16, b"\0\0"))) == "decode_error"
