@@ -1,0 +1,222 @@
+/* Who gets a connection: by listener and name; and the servers' registry behind it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "base/names.h"
+#include "proxy/route.h"
+
+/* Strings as the configuration has them. */
+#define LIST(...)                                                                                  \
+	{                                                                                          \
+		(char **)(uintptr_t)(const char *[]){__VA_ARGS__},                                 \
+			sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *)                     \
+	}
+
+static struct servers servers;
+static const char *resolved; /* the last name asked for */
+static struct endpoints found;
+
+static const struct endpoints *resolve(void *arg, const struct address *address)
+{
+	(void)arg;
+	resolved = address->host;
+	return &found;
+}
+
+static struct conf_server server(const char *text)
+{
+	struct conf_server s = {0};
+	struct error err;
+
+	assert_int_equal(address_parse(&s.address, text, &err), 0);
+	return s;
+}
+
+static void clear(struct conf_server *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		address_clear(&s[i].address);
+}
+
+static size_t route_of(const struct routes *r, size_t listener, const char *name)
+{
+	const struct route *found_route = routes_find(r, listener, name);
+
+	return found_route ? (size_t)(found_route - r->v) : SIZE_MAX;
+}
+
+static void test_exact_wildcard_default(void **state)
+{
+	struct conf_server one[] = {server("127.0.0.1:1")};
+	struct conf_route v[] = {
+		{.hosts = LIST("*.a.test"), .servers = one, .n_servers = 1},
+		{.hosts = LIST("www.a.test", "b.test"), .servers = one, .n_servers = 1},
+		{.hosts = LIST("default"), .servers = one, .n_servers = 1},
+	};
+	struct conf conf = {.workers = 1, .routes = v, .n_routes = 3};
+	struct routes *r = routes_build(&conf, (const char *[]){NULL}, 1, &servers, resolve, NULL);
+
+	(void)state;
+	assert_int_equal(route_of(r, 0, "www.a.test"), 1);
+	assert_int_equal(route_of(r, 0, "x.a.test"), 0);
+	assert_int_equal(route_of(r, 0, "b.test"), 1);
+	assert_int_equal(route_of(r, 0, "a.test"), 2);
+	assert_int_equal(route_of(r, 0, "y.x.a.test"), 2);
+	assert_int_equal(route_of(r, 0, ""), 2);
+	assert_int_equal(route_of(r, 0, "default"), 2); /* the name, not the word */
+	routes_unref(r);
+
+	conf.n_routes = 2;
+	r = routes_build(&conf, (const char *[]){NULL}, 1, &servers, resolve, NULL);
+	assert_int_equal(route_of(r, 0, "a.test"), SIZE_MAX);
+	assert_int_equal(route_of(r, 0, ""), SIZE_MAX);
+	assert_int_equal(route_of(r, 0, "default"), SIZE_MAX);
+	routes_unref(r);
+	clear(one, 1);
+}
+
+/* A route of some listeners only; a host in several routes on disjoint listeners. */
+static void test_listeners(void **state)
+{
+	const char *names[] = {"in", NULL, "out"};
+	struct conf_server one[] = {server("127.0.0.1:1")};
+	struct conf_route v[] = {
+		{.hosts = LIST("a.test", "default"),
+			.listeners = LIST("in"),
+			.servers = one,
+			.n_servers = 1},
+		{.hosts = LIST("a.test"), .listeners = LIST("out"), .servers = one, .n_servers = 1},
+		{.hosts = LIST("b.test"), .servers = one, .n_servers = 1},
+	};
+	struct conf conf = {.workers = 1, .routes = v, .n_routes = 3};
+	struct routes *r = routes_build(&conf, names, 3, &servers, resolve, NULL);
+	static const struct {
+		size_t listener;
+		const char *name;
+		size_t route;
+	} rows[] = {
+		{0, "a.test", 0},
+		{1, "a.test", SIZE_MAX},
+		{2, "a.test", 1},
+		{0, "c.test", 0},
+		{1, "c.test", SIZE_MAX},
+		{2, "", SIZE_MAX},
+		{0, "b.test", 2},
+		{1, "b.test", 2},
+		{2, "b.test", 2},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_int_equal(route_of(r, rows[i].listener, rows[i].name), rows[i].route);
+	routes_unref(r);
+	clear(one, 1);
+}
+
+static void test_servers_and_policy(void **state)
+{
+	struct conf_server three[] = {
+		server("127.0.0.1:1"), server("unix:/run/a"), server("app.test:80")};
+	struct conf_route v[] = {
+		{.hosts = LIST("a.test"), .servers = three, .n_servers = 3, .connect_ms = 5},
+		{.hosts = LIST("b.test"),
+			.servers = three,
+			.n_servers = 1,
+			.has_alpn = true,
+			.min_version = 0x0304},
+	};
+	struct conf conf = {.workers = 3,
+		.routes = v,
+		.n_routes = 2,
+		.tls = {.min_version = 0x0303, .alpn = LIST("h2", "http/1.1")}};
+	struct endpoint two[2] = {{.len = 1}, {.len = 2}};
+	struct routes *r;
+
+	(void)state;
+	found = (struct endpoints){two, 2};
+	r = routes_build(&conf, (const char *[]){NULL}, 1, &servers, resolve, NULL);
+	assert_string_equal(resolved, "app.test");
+	assert_int_equal(r->v[0].n_targets, 3);
+	assert_int_equal(r->v[0].targets[0].n, 1);
+	assert_int_equal(r->v[0].targets[0].endpoints[0].sa.sa_family, AF_INET);
+	assert_int_equal(r->v[0].targets[1].endpoints[0].sa.sa_family, AF_UNIX);
+	assert_int_equal(r->v[0].targets[2].n, 2);
+	assert_int_equal(r->v[0].targets[2].endpoints[1].len, 2);
+	assert_ptr_equal(r->v[0].targets[0].server, r->v[1].targets[0].server);
+	assert_int_equal(r->v[0].connect_ms, 5);
+	for (unsigned i = 0; i < 3; i++) /* workers do not all start with the first */
+		assert_int_equal(r->v[0].turn[i], i);
+
+	assert_int_equal(r->v[0].policy.min_version, 0x0303);
+	assert_int_equal(r->v[0].policy.alpn_len, 12);
+	assert_memory_equal(r->v[0].policy.alpn, "\2h2\10http/1.1", 12);
+	assert_int_equal(r->v[1].policy.min_version, 0x0304);
+	assert_null(r->v[1].policy.alpn); /* its own, empty list wins */
+	routes_unref(r);
+
+	found = (struct endpoints){0}; /* not resolved yet */
+	r = routes_build(&conf, (const char *[]){NULL}, 1, &servers, resolve, NULL);
+	assert_int_equal(r->v[0].targets[2].n, 0);
+	assert_non_null(r->v[0].targets[2].server);
+	routes_unref(r);
+	clear(three, 3);
+}
+
+/* A server keeps its counters while a route or a session refers to it, and is forgotten after. */
+static void test_registry(void **state)
+{
+	struct servers all = {0};
+	struct conf_server s[] = {
+		server("127.0.0.1:1"), server("127.0.0.1:2"), server("127.0.0.1:3")};
+	struct server *held[3], *again;
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		assert_null(servers_find(&all, &s[i].address));
+		held[i] = servers_get(&all, &s[i].address);
+		assert_ptr_equal(servers_find(&all, &s[i].address), held[i]);
+	}
+	atomic_store(&held[1]->connects, 7);
+	server_unref(held[0]);
+	server_unref(held[2]);
+	servers_sweep(&all);
+	assert_null(servers_find(&all, &s[0].address));
+	assert_null(servers_find(&all, &s[2].address));
+	again = servers_get(&all, &s[1].address);
+	assert_ptr_equal(again, held[1]);
+	assert_int_equal(again->connects, 7);
+	server_unref(again);
+	server_unref(held[1]);
+	servers_sweep(&all);
+	again = servers_get(&all, &s[1].address);
+	assert_int_equal(again->connects, 0);
+	servers_clear(&all);
+	server_unref(again); /* a session's, which outlives the registry */
+	clear(s, 3);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	servers_clear(&servers);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_exact_wildcard_default),
+		cmocka_unit_test(test_listeners),
+		cmocka_unit_test(test_servers_and_policy),
+		cmocka_unit_test(test_registry),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, teardown);
+}
