@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,18 +13,48 @@
 #include "base/mem.h"
 #include "base/sandbox.h"
 
+/* The effective user, as the sentence's reader knows it. */
+static const char *user_name(char out[64])
+{
+	struct passwd pw, *found = NULL;
+	char room[1024];
+
+	if (getpwuid_r(geteuid(), &pw, room, sizeof(room), &found) == 0 && found)
+		snprintf(out, 64, "%s", pw.pw_name);
+	else
+		snprintf(out, 64, "number %u", (unsigned)geteuid());
+	return out;
+}
+
+int file_open(const char *path, struct error *err)
+{
+	char user[64];
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), saved = errno;
+
+	if (fd >= 0)
+		return fd;
+	if (saved == ENOENT || saved == ENOTDIR)
+		return error_set(
+			err, "%s does not exist: correct the path, or put the file there", path);
+	if (saved == EACCES)
+		return error_set(err,
+			"user %s may not read %s: give it the right to read the file and to enter "
+			"its directories",
+			user_name(user), path);
+	errno = saved;
+	return error_set_errno(err, "cannot open %s", path);
+}
+
 char *file_read(const char *path, size_t max, size_t *len, struct error *err)
 {
 	struct stat st;
 	char *data = NULL;
 	size_t got = 0;
 	ssize_t n;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int fd = file_open(path, err);
 
-	if (fd < 0) {
-		error_set_errno(err, "cannot open %s", path);
+	if (fd < 0)
 		return NULL;
-	}
 	if (fstat(fd, &st) < 0) {
 		error_set_errno(err, "cannot read %s", path);
 		goto fail;

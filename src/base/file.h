@@ -9,6 +9,10 @@
 
 #include "base/error.h"
 
+/* To read from; a FIFO is not waited for. -1 with a sentence that says what to do where a file is
+ * missing, or not this user's to read. */
+int file_open(const char *path, struct error *err);
+
 /* Returns new NUL-terminated bytes (free), their number in *len; NULL with a sentence, also when
  * the file has more than `max` bytes or is no regular file (FIFOs are not waited for). */
 char *file_read(const char *path, size_t max, size_t *len, struct error *err);

@@ -91,6 +91,14 @@ static int verify(const char *user, uid_t uid, gid_t gid, uint32_t kept, struct 
 	return 0;
 }
 
+int privileges_find(const char *user, struct error *err)
+{
+	uid_t uid;
+	gid_t gid;
+
+	return find_user(user, &uid, &gid, err);
+}
+
 int privileges_drop(const char *user, struct error *err)
 {
 	struct __user_cap_data_struct caps[CAPABILITY_WORDS];

@@ -11,6 +11,9 @@
 
 #include "base/error.h"
 
+/* Whether there is such a user. */
+int privileges_find(const char *user, struct error *err);
+
 /* Becomes `user` with its groups; fine when the process is that user already. After an error the
  * process is in between and must end. */
 int privileges_drop(const char *user, struct error *err);

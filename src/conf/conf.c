@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -30,9 +31,9 @@ static struct tree *read_tree(const char *file, struct problems *p)
 	char *text = file_read(file, TREE_MAX_BYTES, &len, &err);
 
 	if (!text) {
-		problems_add(p,
-			"the configuration: %s; -c FILE or $LINTEL_CONFIG names another one",
-			err.text);
+		problems_add(p, "the configuration: %s%s", err.text,
+			access(file, F_OK) < 0 ? "; -c FILE or $LINTEL_CONFIG names another one"
+					       : "");
 		return NULL;
 	}
 	t = tree_parse(text, len, &err);

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "tls/cert_pair.h"
 
@@ -53,38 +53,6 @@ int cert_stamp_get(struct cert_stamp *s, const char *path)
 bool cert_stamp_same(const struct cert_stamp *then, const struct cert_stamp *now)
 {
 	return then->settled && equal(then, now);
-}
-
-/* The effective user, as the sentence's reader knows it. */
-static const char *user_name(char out[64])
-{
-	struct passwd pw, *found = NULL;
-	char room[1024];
-
-	if (getpwuid_r(geteuid(), &pw, room, sizeof(room), &found) == 0 && found)
-		snprintf(out, 64, "%s", pw.pw_name);
-	else
-		snprintf(out, 64, "number %u", (unsigned)geteuid());
-	return out;
-}
-
-static int open_file(const char *path, struct error *err)
-{
-	char user[64];
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), saved = errno;
-
-	if (fd >= 0)
-		return fd;
-	if (saved == ENOENT || saved == ENOTDIR)
-		return error_set(
-			err, "%s does not exist: correct the path, or put the file there", path);
-	if (saved == EACCES)
-		return error_set(err,
-			"user %s may not read %s: give it the right to read the file and to enter "
-			"its directories",
-			user_name(user), path);
-	errno = saved;
-	return error_set_errno(err, "cannot open %s", path);
 }
 
 static int check_file(const char *path, const struct stat *st, struct error *err)
@@ -145,7 +113,7 @@ static int try_read(const char *path, bool for_key, struct cert_text *out, struc
 	struct timespec now;
 	struct stat st;
 	char *data = NULL;
-	int rc = -1, fd = open_file(path, err);
+	int rc = -1, fd = file_open(path, err);
 
 	if (fd < 0)
 		return -1;

@@ -216,8 +216,16 @@ def test_user(run, serve, ca, tmp_path):
     assert fields["Gid"].split() == [str(nobody.pw_gid)] * 4
     assert int(fields["CapPrm"], 16) == int(fields["CapEff"], 16) == 1 << 10
     assert int(fields["CapInh"], 16) == int(fields["CapAmb"], 16) == 0
-    for task in pathlib.Path(f"/proc/{daemon.pid}/task").iterdir():
-        assert f"Uid:\t{nobody.pw_uid}\t" in (task / "status").read_text()
+    threads = list(pathlib.Path(f"/proc/{daemon.pid}/task").iterdir())
+    assert len(threads) > 3
+    for thread in threads:
+        of_thread = (thread / "status").read_text()
+        for field in ("Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+            assert f"\n{field}:\t{fields[field]}\n" in of_thread
+    assert int(fields["CapBnd"], 16) == 0
+    state = pathlib.Path(daemon.config["state_dir"])
+    for path in (state, state / "lock"):
+        assert path.stat().st_uid == nobody.pw_uid, path
     daemon.change(listen=[{"address": f"{proxy.HOST}:443"}, {"address": f"{proxy.HOST}:444"}])
     daemon.reload()
     for port in (443, 444):
@@ -235,22 +243,68 @@ def test_user(run, serve, ca, tmp_path):
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="only root can become another user")
+def test_user_who_may_not_read_the_configuration(run, config, tmp_path):
+    """Root can, so that it starts; that no reload will be possible is said at once."""
+    nobody_can_reach(tmp_path / "x")
+    config["tls"] = {}
+    config["autocert"] = {"provider": "pseudo", "domains": ["a.example"]}
+    file = tmp_path / "lintel0" / "lintel.yaml"
+    file.parent.mkdir(mode=0o711)
+    file.touch(0o600)
+    daemon = run({**config, "user": "nobody"})
+    daemon.wait_log(f"warn .*nobody may not read {file}: until it may, every reload")
+    done = proxy.command("check", "-c", file)
+    assert done.returncode == 0 and "every reload will be refused" in done.stderr
+    answer = daemon.post("/api/v1/reload")
+    assert answer.status == 422 and f"user nobody may not read {file}" in answer.text
+    os.chmod(file, 0o644)
+    daemon.reload()
+    assert "every reload" not in proxy.command("check", "-c", file).stderr
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only root can become another user")
+def test_user_who_may_not_write(run, config, tmp_path):
+    """Where a certificate is to be made: which one, and who needs what."""
+    nobody_can_reach(tmp_path / "x")
+    extra = {"domains": ["b.example"], "cert_path": f"{tmp_path}/x/b.crt", "key_path": "b.key"}
+    config["tls"] = {}
+    config["autocert"] = {"provider": "pseudo", "domains": ["a.example"], "extra": [extra]}
+    said = start_fails(proxy.Lintel(tmp_path / "it", {**config, "user": "nobody"}))
+    assert f"autocert: extra[1]: cannot make the directory {tmp_path}/x" in said
+    assert "must have the right to write" in said
+
+
 def test_unknown_user(config, tmp_path):
-    said = start_fails(proxy.Lintel(tmp_path / "it", {**config, "user": "no-such-user"}))
-    assert "no-such-user" in said
+    """Found by `check`, whoever runs it."""
+    daemon = proxy.Lintel(tmp_path / "it", {**config, "user": "no-such-user"})
+    done = proxy.command("check", "-c", daemon.file)
+    assert done.returncode == 1 and "no-such-user" in done.stderr
+    if IS_ROOT:
+        assert "no-such-user" in start_fails(daemon)
+
+
+def is_sanitized():
+    """Their runtimes need what seccomp refuses: it is left out there."""
+    binary = pathlib.Path(proxy.LINTEL).read_bytes()
+    return b"__asan_init" in binary or b"__tsan_init" in binary
 
 
 def test_sandbox(run, config):
-    """No new privileges, whoever it is."""
+    """Every thread is in it, whoever it is."""
     daemon = run(config)
-    assert "NoNewPrivs:\t1" in pathlib.Path(f"/proc/{daemon.pid}/status").read_text()
+    daemon.reload()
+    for thread in pathlib.Path(f"/proc/{daemon.pid}/task").iterdir():
+        status = (thread / "status").read_text()
+        assert "\nNoNewPrivs:\t1\n" in status
+        assert is_sanitized() or "\nSeccomp:\t2\n" in status
     with client.Client(daemon.address) as c:
         assert c.read_all() == b"x"
 
 
 def test_without_sandbox(run, config):
     daemon = run({**config, "sandbox": False})
-    assert "NoNewPrivs:\t0" in pathlib.Path(f"/proc/{daemon.pid}/status").read_text()
+    status = pathlib.Path(f"/proc/{daemon.pid}/status").read_text()
+    assert "\nNoNewPrivs:\t0\n" in status and "\nSeccomp:\t0\n" in status
     with client.Client(daemon.address) as c:
         assert c.read_all() == b"x"
 
@@ -275,18 +329,19 @@ def test_raises_its_descriptor_limit(run, config):
 
 
 def test_tells_systemd(run, config, tmp_path):
-    """READY=1 when it serves, RELOADING=1 or a status, STOPPING=1 at the end."""
+    """READY=1 when it serves; a reload, accepted or refused, between RELOADING=1 and READY=1;
+    STOPPING=1 at the end."""
     path = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
         s.bind(path)
         s.settimeout(20)
         daemon = run(config, env={"NOTIFY_SOCKET": path})
-        said = s.recv(4096).decode()
-        while "READY=1" not in said:
-            said = s.recv(4096).decode()
+        daemon.reload()
+        daemon.change(nonsense=1)
+        assert daemon.post("/api/v1/reload").status == 422
         daemon.stop()
-        while "STOPPING=1" not in said:
-            said = s.recv(4096).decode()
+        states = ["READY=1", *["RELOADING=1", "READY=1"] * 2, "STOPPING=1"]
+        assert [s.recv(4096).decode().splitlines()[0] for _ in states] == states
 
 
 def test_name_that_does_not_resolve_delays_nothing(run, serve, ca):

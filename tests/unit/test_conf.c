@@ -440,8 +440,8 @@ static void names_files_that_cannot_be_read(void **state)
 	assert_null(conf_load(folder, &p));
 	assert_int_equal(p.n, 2);
 	assert_string_equal(p.lines[0],
-		"the configuration: cannot open /nowhere/lintel.yaml: No such file or "
-		"directory; -c FILE or $LINTEL_CONFIG names another one");
+		"the configuration: /nowhere/lintel.yaml does not exist: correct the path, or put "
+		"the file there; -c FILE or $LINTEL_CONFIG names another one");
 	assert_non_null(strstr(p.lines[1], "is not a regular file"));
 	got = joined(&p);
 	free(got);

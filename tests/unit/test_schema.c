@@ -269,7 +269,8 @@ static const struct {
 		":3:32: the alias has no anchor before it; text that begins with * is put in "
 		"quotes\n"},
 	{BASE "admin: { address: \":1\", token_file: /nowhere/token }\n",
-		":3:37: admin.token_file: cannot open /nowhere/token: No such file or directory\n"},
+		":3:37: admin.token_file: /nowhere/token does not exist: correct the path, or "
+		"put the file there\n"},
 	{BASE "admin: { address: \"localhost:1\" }\n",
 		":3:19: admin.address: \"localhost:1\" is a name: give the IP address to listen "
 		"on, like 127.0.0.1:1\n"},
