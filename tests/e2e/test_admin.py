@@ -2,6 +2,7 @@
 all the time is not tested again."""
 import json
 import os
+import re
 import socket
 import stat
 import time
@@ -105,24 +106,59 @@ def test_counters(front):
     assert status["routes"][0]["servers"][0]["connects"] == 10
 
 
+NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
+LABEL = r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\[\\"n])*)"'
+SAMPLE = re.compile(rf"({NAME})(?:\{{({LABEL}(?:,{LABEL})*)\}})? (-?[0-9]+(?:\.[0-9]+)?)")
+
+
+def parse_metrics(text):
+    """Prometheus' text format, version 0.0.4, strictly: {family: (kind, {labels: value})}."""
+    assert text.endswith("\n")
+    families, current = {}, None
+    lines = text.splitlines()
+    for i, line in enumerate(lines):
+        if line.startswith("# HELP "):
+            _, _, name, _ = line.split(" ", 3)
+            assert name not in families, f"{name}: its samples stand together"
+            assert lines[i + 1].startswith(f"# TYPE {name} "), line
+            current = name
+        elif line.startswith("# TYPE "):
+            _, _, name, kind = line.split(" ")
+            assert name == current and kind in ("counter", "gauge")
+            families[name] = (kind, {})
+        else:
+            sample = SAMPLE.fullmatch(line)
+            assert sample and sample[1] == current, line
+            labels = tuple(sorted(re.findall(LABEL, sample[2] or "")))
+            assert len(dict(labels)) == len(labels)
+            assert labels not in families[current][1], line
+            families[current][1][labels] = float(sample[len(sample.groups())])
+    return families
+
+
 def test_metrics_are_well_formed(front):
-    """Every sample has its family's HELP and TYPE in front of it, and no two are the same."""
     daemon = front()
-    families, seen = {}, set()
-    for line in daemon.get("/metrics").text.splitlines():
-        if line.startswith("# TYPE "):
-            _, _, name, kind = line.split()
-            assert name not in families
-            families[name] = kind
-        elif not line.startswith("#"):
-            sample, value = line.rsplit(" ", 1)
-            name = sample.partition("{")[0]
-            assert name.startswith("lintel_") and name in families
-            assert families[name] != "counter" or name.endswith("_total")
-            assert sample not in seen
-            seen.add(sample)
-            float(value)
-    assert len(families) > 20
+    daemon.change(listen=[{"address": daemon.address, "name": 'a "name"\\ with\nall'}])
+    daemon.reload()
+    with client.Client(daemon.address) as c:
+        c.send(b"x")
+        assert c.recv() == b"x"
+        answer = daemon.get("/metrics")
+    assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    families = parse_metrics(answer.text)
+    for name, (kind, samples) in families.items():
+        assert name.startswith("lintel_") and samples, name
+        assert (kind == "counter") == name.endswith("_total"), name
+        assert kind == "gauge" or all(value >= 0 for value in samples.values())
+    for name in (
+        "build_info", "connections_accepted_total", "connections_active", "handshakes_total",
+        "handshake_failures_total", "bytes_total", "server_up", "server_connections_active",
+        "certificate_not_after_timestamp_seconds", "reloads_total", "accept_pauses_total",
+        "accept_paused_seconds_total", "listener_up", "draining",
+    ):  # fmt: skip
+        assert f"lintel_{name}" in families
+    [(labels, up)] = families["lintel_listener_up"][1].items()
+    assert dict(labels)["name"] == 'a \\"name\\"\\\\ with\\nall' and up == 1
 
 
 def test_token(front):
@@ -235,6 +271,21 @@ def test_unix_socket(front, tmp_path):
     assert json.loads(done.stdout)["listeners"][0]["address"] == daemon.address
     daemon.stop()
     assert not path.exists()
+
+
+def test_readyz_tells_certificates_that_are_missing(run, serve, ca):
+    """Of a domain that autocert is to have. What else there is is served."""
+    certificate = ca.issue("a.example")
+    config = proxy.basic([serve(says("x")).address], [certificate])
+    config["autocert"] = {"domains": ["a.example", "b.example", "*.c.example"]}
+    daemon = run(config, ready="healthz")
+    answer = daemon.get("/readyz")
+    assert answer.status == 503 and answer.json["reasons"] == [
+        "autocert: main: no certificate for b.example",
+        "autocert: main: no certificate for *.c.example",
+    ]
+    with client.Client(daemon.address, "a.example") as c:
+        assert c.read_all() == b"x"
 
 
 def test_readyz_names_what_is_missing(run, serve, ca):

@@ -1,7 +1,9 @@
 """Logs: text and JSON, levels, one line per event, what peers send escaped, SIGUSR1."""
 import json
+import os
 import re
 import signal
+import subprocess
 
 import pytest
 
@@ -92,6 +94,41 @@ def test_file_and_sigusr1(front):
     assert old.stat().st_size == size
     daemon.stop()
     assert all(LINE.match(line) for line in (old.read_text() + path.read_text()).splitlines())
+
+
+@pytest.mark.skipif(
+    subprocess.run(["unshare", "-Urm", "true"], capture_output=True).returncode != 0,
+    reason="this system allows no user namespaces",
+)
+def test_full_disk(run, serve, ca):
+    """What the disk has no room for is lost, and counted; lintel serves on, and so does the log once
+    there is room."""
+    config = proxy.basic([serve(says("x")).address], [ca.issue("a.example")])
+    config["log"] = {"format": "json", "file": "log/it.log"}
+    mount = 'mkdir -p state/log && mount -t tmpfs -o size=8k it state/log && exec "$@"'
+    daemon = run(config, wrap=["unshare", "-Urm", "sh", "-c", mount, "-"])
+    # Through the namespace of the process.
+    path = proxy.pathlib.Path(f"/proc/{daemon.pid}/root{daemon.config['state_dir']}/log/it.log")
+
+    def lost():
+        daemon.reload()
+        return daemon.metric("lintel_log_lines_dropped_total") > 0
+
+    proxy.wait_until("a full disk", lost)
+    with client.Client(daemon.address) as c:
+        assert c.read_all() == b"x"
+    full = path.read_text()
+    os.truncate(path, 0)
+    daemon.reload()
+
+    def told():
+        daemon.reload()
+        return "lines were lost" in path.read_text()
+
+    proxy.wait_until("the log to go on", told)
+    # All but the line that was cut when the room ran out.
+    for line in [*full.splitlines()[:-1], *filter(None, path.read_text().splitlines())]:
+        assert json.loads(line)["level"]
 
 
 def test_log_file_that_cannot_be_opened(front):

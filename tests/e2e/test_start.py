@@ -4,13 +4,12 @@ import pathlib
 import pwd
 import socket
 import stat
-import subprocess
 
 import pytest
 
 import client
 import proxy
-from servers import echo, says
+from servers import says
 
 pytestmark = pytest.mark.short
 IS_ROOT = os.geteuid() == 0
@@ -354,22 +353,3 @@ def test_name_that_does_not_resolve_delays_nothing(run, serve, ca):
     daemon = run(config, ready="healthz")
     with client.Client(daemon.address, "a.example") as c:
         assert c.read_all() == b"here"
-
-
-def can_unshare():
-    return subprocess.run(["unshare", "-Urm", "true"], capture_output=True).returncode == 0
-
-
-@pytest.mark.skipif(not can_unshare(), reason="this system allows no user namespaces")
-def test_names_are_resolved(run, serve, ca, tmp_path):
-    """A backend's name comes from the system's resolver; here from an /etc/hosts of our own."""
-    hosts = tmp_path / "hosts"
-    hosts.write_text(f"127.0.0.1 localhost\n{proxy.HOST} app.test\n")
-    backend = serve(echo)
-    config = proxy.basic([f"app.test:{backend.port}"], [ca.issue("a.example")])
-    config["sandbox"] = False
-    wrap = ["unshare", "-Urm", "sh", "-c", f"mount --bind {hosts} /etc/hosts && exec \"$@\"", "-"]
-    daemon = run(config, wrap=wrap)
-    with client.Client(daemon.address) as c:
-        c.send(b"x")
-        assert c.recv() == b"x"
