@@ -85,7 +85,7 @@ static void add_provider(struct sources *s, const struct conf *c, const struct c
 
 	snprintf(path, sizeof(path), "autocert: %s", a->name);
 	if (a->provider == PROVIDER_PSEUDO && mint && pseudo_ensure(c->state_dir, a, &err) < 0) {
-		problems_add(p, "%s:%d:%d: %s", c->file, a->place.line, a->place.column, err.text);
+		conf_problem(p, c, a->place, NULL, "%s", err.text);
 		return;
 	}
 	if (is_awaited(a, mint))
@@ -103,7 +103,7 @@ int build_tls(struct built *b, const struct certs *before, bool mint, struct pro
 
 	b->ctx = tls_context_new(&c->tls, &err);
 	if (!b->ctx)
-		conf_problem(p, c, c->tls.place, "tls", "%s", err.text);
+		conf_problem(p, c, c->tls.place, NULL, "%s", err.text);
 	for (size_t i = 0; i < c->n_providers; i++)
 		add_provider(&s, c, &c->providers[i], mint, p);
 	for (size_t i = 0; i < c->tls.n_certificates; i++) {

@@ -467,8 +467,10 @@ static int start(struct control *c, struct built *b, struct problems *p)
 		return -1;
 	if (start_hand_over_sockets(c->conf, &err) < 0)
 		goto fail;
-	if (c->conf->user && privileges_drop(c->conf->user, &err) < 0)
-		goto fail;
+	if (c->conf->user && privileges_drop(c->conf->user, &err) < 0) {
+		conf_problem(p, c->conf, c->conf->places.user, NULL, "%s", err.text);
+		return -1;
+	}
 	if (c->conf->user)
 		warn_unreadable(c->conf);
 	if (start_enter_sandbox(c->conf, &err) < 0)
@@ -529,7 +531,7 @@ static void check_as_user(struct built *b, struct problems *p)
 
 	if (user &&
 		(geteuid() == 0 ? privileges_drop(user, &err) : privileges_find(user, &err)) < 0)
-		problems_add(p, "%s", err.text);
+		conf_problem(p, b->conf, b->conf->places.user, NULL, "%s", err.text);
 	else
 		build_tls(b, NULL, false, p);
 	if (user)

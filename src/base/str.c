@@ -127,6 +127,8 @@ const char *str_nearest(const char *word, const char *const *words, size_t n)
 		if (!words[i])
 			continue;
 		d = edit_distance(word, len, words[i], strlen(words[i]));
+		if (d >= len) /* nothing in common */
+			continue;
 		if (d < best_distance || (d == best_distance && !best)) {
 			best = words[i];
 			best_distance = d;

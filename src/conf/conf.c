@@ -197,7 +197,7 @@ void conf_problem(struct problems *p, const struct conf *c, struct conf_place pl
 	va_end(ap);
 	if (place.line)
 		snprintf(at, sizeof(at), ":%d:%d", place.line, place.column);
-	problems_add(p, "%s%s: %s: %s", c->file, at, path, what);
+	problems_add(p, "%s%s: %s%s%s", c->file, at, path ? path : "", path ? ": " : "", what);
 }
 
 static bool differ(const char *a, const char *b)

@@ -127,7 +127,8 @@ int conf_load_admin(const char *file, struct conf_admin *admin, struct problems 
 void conf_admin_clear(struct conf_admin *admin);
 void conf_free(struct conf *c);
 
-/* Adds a problem at `place` of the file: "FILE:LINE:COLUMN: PATH: ...". For what build.c finds. */
+/* Adds a problem at `place` of the file: "FILE:LINE:COLUMN: PATH: ...". For what is found later. A
+ * NULL path: the text begins with it. */
 void conf_problem(struct problems *p, const struct conf *c, struct conf_place place,
 	const char *path, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 

@@ -94,6 +94,11 @@ static int check_listen_address(const struct address *a, struct error *err)
 		a->text, a->port);
 }
 
+static int check_admin_address(const struct address *a, struct error *err)
+{
+	return address_is_loopback(a) ? 0 : check_listen_address(a, err);
+}
+
 static int check_server_address(const struct address *a, struct error *err)
 {
 	if (a->kind != ADDRESS_ANY)
@@ -243,7 +248,7 @@ static MAP(limits, struct conf_limits, OPTION_NO_PLACE);
 
 static const struct option admin_rows[] = {
 	ROW("address", ADDRESS, .flags = OPTION_REQUIRED, AT(conf_admin, address),
-		.check_address = check_listen_address),
+		.check_address = check_admin_address),
 	ROW("token", STRING, .flags = OPTION_SECRET, AT(conf_admin, token)),
 };
 MAP(admin, struct conf_admin, offsetof(struct conf_admin, place));

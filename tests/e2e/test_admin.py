@@ -161,6 +161,13 @@ def test_metrics_are_well_formed(front):
     assert dict(labels)["name"] == 'a \\"name\\"\\\\ with\\nall' and up == 1
 
 
+def test_localhost(front):
+    port = proxy.free_port("127.0.0.1")
+    daemon = front({"address": f"localhost:{port}"})
+    assert daemon.get("/metrics").status == 200
+    assert proxy.command("status", "-c", daemon.file).returncode == 0
+
+
 def test_token(front):
     """With a token everything but /healthz and /readyz needs it, from wherever."""
     daemon = front({"address": proxy.free_address(), "token": TOKEN})

@@ -146,6 +146,23 @@ admin: {{ address: "10.0.0.1:99999", token: hunter2hunter2 }}
     assert "hunter2" not in done.stderr + done.stdout
 
 
+def test_check_tells_what_openssl_refuses(write, good):
+    """With the key's name once, and its place."""
+    for key, value in {"ciphers": "none", "ciphersuites": "TLS_X", "groups": "P-257"}.items():
+        path = write({**good, "tls": {**good["tls"], key: value}})
+        done = proxy.command("check", "-c", path)
+        line, column = (1 + n for n in place(path, '"tls": {'))
+        assert done.returncode == 1
+        assert done.stderr.startswith(f'{path}:{line}:{column + 7}: tls.{key}: "{value}": ')
+
+
+def place(path, text):
+    """Line and column, from 0."""
+    lines = path.read_text().splitlines()
+    [found] = [(n, line.index(text)) for n, line in enumerate(lines) if text in line]
+    return found
+
+
 def test_check_reads_what_a_start_would(write, good, ca):
     """The files, too: each that is missing or wrong is told."""
     a, b = ca.issue("a.example"), ca.issue("b.example")

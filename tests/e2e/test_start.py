@@ -2,6 +2,7 @@
 import os
 import pathlib
 import pwd
+import re
 import socket
 import stat
 
@@ -277,7 +278,8 @@ def test_unknown_user(config, tmp_path):
     """Found by `check`, whoever runs it."""
     daemon = proxy.Lintel(tmp_path / "it", {**config, "user": "no-such-user"})
     done = proxy.command("check", "-c", daemon.file)
-    assert done.returncode == 1 and "no-such-user" in done.stderr
+    assert done.returncode == 1
+    assert re.search(r'lintel.yaml:\d+:\d+: user: there is no user "no-such-user"', done.stderr)
     if IS_ROOT:
         assert "no-such-user" in start_fails(daemon)
 

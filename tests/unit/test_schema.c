@@ -271,8 +271,8 @@ static const struct {
 	{BASE "admin: { address: \":1\", token_file: /nowhere/token }\n",
 		":3:37: admin.token_file: /nowhere/token does not exist: correct the path, or "
 		"put the file there\n"},
-	{BASE "admin: { address: \"localhost:1\" }\n",
-		":3:19: admin.address: \"localhost:1\" is a name: give the IP address to listen "
+	{BASE "admin: { address: \"this.host:1\" }\n",
+		":3:19: admin.address: \"this.host:1\" is a name: give the IP address to listen "
 		"on, like 127.0.0.1:1\n"},
 	/* not supported yet */
 	{"listen: [{ address: \":443\", proxy_protocol: true, trusted: [10.0.0.0/8], redirect: "

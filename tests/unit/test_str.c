@@ -86,6 +86,7 @@ static void test_nearest(void **state)
 	assert_string_equal(str_nearest("emial", words, n), "email");
 	assert_string_equal(str_nearest("tsl", words, n), "tls");
 	assert_null(str_nearest("backends", words, n));
+	assert_null(str_nearest("b", (const char *const[]){"a"}, 1)); /* nothing in common */
 	assert_null(str_nearest("", words, n));
 	assert_null(str_nearest("x", words, 0));
 }
