@@ -90,6 +90,17 @@ size_t conn_queued(const struct conn *c)
 	return c->queue ? evbuffer_get_length(bufferevent_get_output(c->queue)) : 0;
 }
 
+void conn_drop(struct conn *c)
+{
+	struct evbuffer *out = c->queue ? bufferevent_get_output(c->queue) : NULL;
+
+	if (!out)
+		return;
+	evbuffer_unfreeze(out, 1); /* bufferevent guards it against what it did not send */
+	evbuffer_drain(out, evbuffer_get_length(out));
+	evbuffer_freeze(out, 1);
+}
+
 void conn_finish(struct conn *c)
 {
 	c->finish = true;

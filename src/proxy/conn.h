@@ -39,6 +39,7 @@ void conn_resume(struct conn *c); /* adds it again, unless the peer has ended */
 /* 0 = all is with the kernel; 1 = some is queued: pause the source; -1 = the connection failed. */
 int conn_send(struct conn *c, const void *data, size_t len);
 size_t conn_queued(const struct conn *c);
+void conn_drop(struct conn *c); /* what is queued, after `failed` */
 /* Sends our FIN, after what is queued. */
 void conn_finish(struct conn *c);
 /* Ends events and closes the descriptor, with a reset when `reset`. Callable in callbacks. */

@@ -100,7 +100,7 @@ int relay_flush(struct session *s)
 	int rc;
 
 	w->out_len = 0;
-	if (!n)
+	if (!n || s->client.finish) /* nothing follows close_notify */
 		return 0;
 	rc = conn_send(&s->client, w->send, n);
 	if (rc == 1)
@@ -139,14 +139,32 @@ static void server_ended(struct session *s)
 		conn_finish(&s->client);
 }
 
+/* What the server said before may lie in our socket still, or be on its way to the client: an early
+ * answer to a question that it did not hear to the end. So the client's bytes are dropped, not left
+ * unread, as closing would then send a reset that overtakes the answer. */
+void relay_refused(struct session *s, int err)
+{
+	s->refused = true;
+	if (err != EPIPE && err != ECONNRESET) {
+		cut(s);
+		return;
+	}
+	if (err != EPIPE && !s->backend.ended) /* EPIPE: it had ended its stream before */
+		s->broken_off = true;
+	conn_drop(&s->backend);
+}
+
 static void send_to_server(struct session *s, const unsigned char *data, size_t len)
 {
-	int rc = conn_send(&s->backend, data, len);
+	int rc;
 
+	if (s->refused)
+		return;
+	rc = conn_send(&s->backend, data, len);
 	if (rc == 1)
 		conn_pause(&s->client);
 	else if (rc < 0)
-		cut(s);
+		relay_refused(s, errno);
 }
 
 /* Bytes for a server that is still being connected: on loopback the connection is often there
@@ -249,6 +267,10 @@ void relay_on_server_readable(evutil_socket_t fd, short what, void *arg)
 		cut(s);
 		return;
 	}
+	if (n == 0 && s->broken_off) {
+		cut(s);
+		return;
+	}
 	if (n == 0) {
 		server_ended(s);
 	} else {
@@ -269,14 +291,9 @@ void relay_start(struct session *s)
 	s->pending = NULL;
 	while (pending && evbuffer_get_length(pending)) {
 		struct evbuffer_iovec chunk;
-		int rc;
 
 		evbuffer_peek(pending, -1, NULL, &chunk, 1);
-		rc = conn_send(&s->backend, chunk.iov_base, chunk.iov_len);
-		if (rc < 0) {
-			cut(s);
-			break;
-		}
+		send_to_server(s, chunk.iov_base, chunk.iov_len);
 		evbuffer_drain(pending, chunk.iov_len);
 	}
 	if (pending)

@@ -17,6 +17,8 @@ void relay_client_ended(struct session *s);
 void relay_on_server_readable(evutil_socket_t fd, short what, void *arg);
 /* The server was connected: what waited for it goes out. */
 void relay_start(struct session *s);
+/* A send to the server failed with `err`. */
+void relay_refused(struct session *s, int err);
 /* One direction's queue is empty again. */
 void relay_resume(struct session *s);
 

@@ -386,8 +386,8 @@ static void backend_drained(struct conn *c)
 
 static void backend_failed(struct conn *c)
 {
-	stats_count(&of_backend(c)->worker->stats.aborted, 1);
-	session_abort(of_backend(c));
+	relay_refused(of_backend(c), EVUTIL_SOCKET_ERROR());
+	session_settle(of_backend(c));
 }
 
 static const struct conn_events client_events = {client_drained, client_failed};
@@ -438,6 +438,7 @@ static void settle_connect(struct session *s)
 
 void session_settle(struct session *s)
 {
+	int64_t deadline;
 	bool half;
 
 	if (s->state == SESSION_RELAY)
@@ -447,8 +448,11 @@ void session_settle(struct session *s)
 	if (s->state != SESSION_RELAY)
 		return;
 	half = s->client.ended || s->backend.ended;
-	wheel_set(&s->worker->wheel, &s->timer,
-		s->worker->now + (half ? s->half_closed_ms : s->idle_ms));
+	deadline = s->worker->now + (half ? s->half_closed_ms : s->idle_ms);
+	/* With nobody left to hear it the client may not go on for ever. */
+	if (s->refused && s->backend.ended && deadline > s->timer.deadline)
+		return;
+	wheel_set(&s->worker->wheel, &s->timer, deadline);
 }
 
 static void expire_relay(struct session *s)

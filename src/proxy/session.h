@@ -30,6 +30,8 @@ struct session {
 	bool full;                /* its unix socket's queue is: to be asked again */
 	int64_t idle_ms, half_closed_ms;
 	size_t queued_before; /* at the last idle check */
+	bool refused;         /* the server takes no more: what comes for it is dropped */
+	bool broken_off;      /* by a reset: its end of stream is none */
 };
 
 /* Takes the descriptor. */

@@ -470,22 +470,104 @@ def test_server_closes_at_once(stage):
 
 
 @pytest.mark.short
-def test_server_answers_early(stage):
-    """It answers and closes while the question is still coming, as HTTP servers do with a body that
-    they do not want: the answer arrives."""
+@pytest.mark.parametrize("how", ["lingers", "closes", "closes with bytes unread"])
+def test_server_answers_early(stage, how):
+    """It answers and ends while the question is still coming, as HTTP servers do with a body that
+    they do not want: the answer arrives. It is whole unless the server cut it off itself."""
+    answer = BLOCK[:20000]  # its kernel has sent it all when it closes
+
+    def backend(conn):
+        if how == "closes":
+            conn.settimeout(0.2)
+            try:
+                while conn.recv(1 << 16):
+                    pass
+            except TimeoutError:
+                pass
+        else:
+            conn.recv(10)
+        conn.sendall(answer)
+        if how == "lingers":
+            conn.shutdown(socket.SHUT_WR)
+            while conn.recv(1 << 16):
+                pass
+
+    s = stage(backend)
+    for _ in range(10):
+        with client.Client(s.address) as c:
+            try:
+                for _ in range(1 if how == "closes" else 30):
+                    c.send(BLOCK)
+            except ConnectionError:
+                pass
+            assert c.read_exactly(len(answer)) == answer
+            if how == "closes":
+                c.send(BLOCK)  # which nobody takes any more
+            if how == "closes with bytes unread":
+                no_tls_end(c)
+            else:
+                assert c.read_all() == b""
+
+
+@pytest.mark.short
+def test_late_question(stage):
+    """The server has answered and closed; what the client says then does not cost it the answer."""
+    answer = BLOCK[:50000]  # its kernel has sent it all
+    closed = threading.Semaphore(0)
 
     def backend(conn):
         conn.recv(10)
-        conn.sendall(b"413 too large")
-        conn.shutdown(socket.SHUT_WR)
-        while conn.recv(1 << 16):  # lingering, as nginx does
-            pass
+        conn.sendall(answer)
+        conn.close()
+        closed.release()
 
     s = stage(backend)
     for _ in range(5):
-        with client.Client(s.address) as c:
-            c.send(BLOCK)
-            assert c.read_all() == b"413 too large"
+        with client.Client(s.address, rcvbuf=4096) as c:
+            c.send(b"question")
+            assert closed.acquire(timeout=20)
+            for _ in range(10):
+                c.send(BLOCK[:10000])
+            assert c.read_all() == answer
+
+
+@pytest.mark.short
+def test_endless_question(stage):
+    """A client that talks on for ever to a server that has ended is ended by half_closed."""
+
+    def backend(conn):
+        conn.recv(10)
+        conn.sendall(b"answer")
+
+    s = stage(backend, timeouts={"half_closed": "1s"})
+    with client.Client(s.address) as c:
+        c.send(b"question")
+        with pytest.raises(ConnectionError):
+            while True:
+                c.send(BLOCK[:1000])
+
+
+@pytest.mark.short
+def test_upload_after_the_server_ended(stage, raw):
+    """A KeyUpdate that asks for an answer when there can be none any more is no reason to end."""
+    heard = []
+
+    def backend(conn):
+        conn.shutdown(socket.SHUT_WR)
+        got = b""
+        while data := conn.recv(100):
+            got += data
+        heard.append(got)
+
+    s = stage(backend)
+    with raw(s) as c:
+        assert c.read_all() == b""
+        for i in range(10):
+            c.sock.sendall(c.key_update() + c.record(records.DATA, b"%d" % i))
+        c.sock.sendall(c.record(records.ALERT, records.CLOSE_NOTIFY))
+        until_closed(c.sock)
+    proxy.wait_until("the backend to have heard", lambda: heard)
+    assert heard == [b"0123456789"]
 
 
 @pytest.mark.short

@@ -38,6 +38,9 @@ static void on_drained(struct conn *c)
 static void on_failed(struct conn *c)
 {
 	((struct fixture *)c)->failed++;
+	assert_true(conn_queued(c) > 0);
+	conn_drop(c);
+	assert_int_equal(conn_queued(c), 0);
 	conn_close(c, true);
 }
 
