@@ -212,6 +212,7 @@ static void on_stop(evutil_socket_t signum, short what, void *arg)
 {
 	struct control *c = arg;
 	struct timeval drain;
+	char within[64] = "";
 
 	(void)what;
 	if (c->draining) {
@@ -222,9 +223,11 @@ static void on_stop(evutil_socket_t signum, short what, void *arg)
 	c->draining = true;
 	systemd_tell("STOPPING=1");
 	reloader_stop(&c->reloader);
-	log_info("stopping (signal %d): %llu connections may finish within %lld s", (int)signum,
-		(unsigned long long)atomic_load(&c->connections),
-		(long long)c->conf->limits.drain_ms / 1000);
+	if (c->conf->limits.drain_ms)
+		snprintf(within, sizeof(within), " within limits.drain, %lld ms",
+			(long long)c->conf->limits.drain_ms);
+	log_info("stopping (signal %d): connections that may finish%s: %llu", (int)signum, within,
+		(unsigned long long)atomic_load(&c->connections));
 	/* First: who comes later is refused at once, who came before is in the queue and served. */
 	listeners_unlink_gone(c->snapshot->listeners, NULL);
 	tell_workers(c, WORKER_DRAIN);
@@ -308,16 +311,6 @@ static void admin_reload(void *arg, admin_reload_done *done, void *done_arg)
 }
 
 /* Start */
-
-static void print_problems(const struct conf *conf, const struct problems *p)
-{
-	for (size_t i = 0; i < p->n; i++) {
-		log_error("%s", p->lines[i]);
-		/* Whoever started it by hand looks at the terminal. */
-		if (conf && strcmp(conf->log_file, "-") != 0)
-			fprintf(stderr, "lintel: %s\n", p->lines[i]);
-	}
-}
 
 static void make_event(struct control *c, struct event **ev, int fd, short what,
 	event_callback_fn fn, void *arg, const struct timeval *every)
@@ -501,8 +494,9 @@ int control_run(const char *conf_file)
 	signal(SIGPIPE, SIG_IGN);
 	set_signals(SIG_BLOCK);
 	if (start(&c, &b, &p) < 0) {
-		print_problems(c.conf, &p);
-		log_stop();
+		log_stop(); /* from here on it is standard error that is written to */
+		for (size_t i = 0; i < p.n; i++)
+			log_error("%s", p.lines[i]);
 		/* Threads may run already: the kernel cleans up. */
 		if (b.listeners)
 			listeners_unlink_gone(b.listeners, NULL);

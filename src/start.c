@@ -59,7 +59,7 @@ int start_make_log(const struct conf *conf, struct error *err)
 		return 0;
 	fd = open(conf->log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
 	if (fd < 0)
-		return error_set_errno(err, "log.file: cannot create %s", conf->log_file);
+		return file_write_error(err, "log.file: cannot create", conf->log_file);
 	close(fd);
 	return hand_over(conf->log_file, conf, err);
 }

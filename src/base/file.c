@@ -45,6 +45,14 @@ int file_open(const char *path, struct error *err)
 	return error_set_errno(err, "cannot open %s", path);
 }
 
+int file_write_error(struct error *err, const char *what, const char *path)
+{
+	if (errno == ENOENT)
+		return error_set(err, "%s %s: its folder does not exist: make it", what, path);
+	return error_set(err, "%s %s: %s%s", what, path, strerror(errno),
+		errno == EACCES ? sandbox_write_hint() : "");
+}
+
 char *file_read(const char *path, size_t max, size_t *len, struct error *err)
 {
 	struct stat st;
@@ -141,8 +149,7 @@ int file_stage(const char *path, const void *data, size_t len, mode_t mode, stru
 	unlink(temp);
 	fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 	if (fd < 0) {
-		error_set(err, "cannot create %s: %s%s", temp, strerror(errno),
-			errno == EACCES ? sandbox_write_hint() : "");
+		file_write_error(err, "cannot create", temp);
 		goto out;
 	}
 	rc = 0;
@@ -185,11 +192,8 @@ static int make_dir(const char *path, mode_t mode, struct error *err)
 			return error_set_errno(err, "cannot set the mode of %s", path);
 		return 0;
 	}
-	if (errno == EACCES)
-		return error_set(err, "cannot make the directory %s: %s%s", path, strerror(errno),
-			sandbox_write_hint());
 	if (errno != EEXIST)
-		return error_set_errno(err, "cannot make the directory %s", path);
+		return file_write_error(err, "cannot make the directory", path);
 	if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode))
 		return error_set(err, "cannot make the directory %s: a file has that name", path);
 	return 0;
@@ -221,7 +225,7 @@ int file_lock(const char *path, struct error *err)
 	ssize_t n;
 
 	if (fd < 0)
-		return error_set_errno(err, "cannot open the lock file %s", path);
+		return file_write_error(err, "cannot open the lock file", path);
 	if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
 		n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
 		if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, (size_t)n, 0) != n) {

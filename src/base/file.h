@@ -13,6 +13,10 @@
  * missing, or not this user's to read. */
 int file_open(const char *path, struct error *err);
 
+/* Says what errno means where something was to be made or written: "WHAT PATH: why: what to do".
+ * Returns -1. */
+int file_write_error(struct error *err, const char *what, const char *path);
+
 /* Returns new NUL-terminated bytes (free), their number in *len; NULL with a sentence, also when
  * the file has more than `max` bytes or is no regular file (FIFOs are not waited for). */
 char *file_read(const char *path, size_t max, size_t *len, struct error *err);

@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/mem.h"
-#include "base/sandbox.h"
 #include "base/str.h"
 
 #define LINE_MAX_BYTES  8192       /* one message, before escaping */
@@ -193,11 +193,8 @@ static int open_file(const char *file, struct error *err)
 		fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 	else
 		fd = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640);
-	if (fd < 0 && errno == EACCES)
-		return error_set(err, "log.file: cannot open %s: %s%s", file, strerror(errno),
-			sandbox_write_hint());
 	if (fd < 0)
-		return error_set_errno(err, "log.file: cannot open %s", file);
+		return file_write_error(err, "log.file: cannot open", file);
 	if (sink.fd == STDERR_FILENO) {
 		sink.fd = fd;
 	} else {

@@ -106,6 +106,7 @@ def test_counters(front):
     assert status["routes"][0]["servers"][0]["connects"] == 10
 
 
+MANUAL = (proxy.TOP / "src" / "lintel.8").read_text()
 NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 LABEL = r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\[\\"n])*)"'
 SAMPLE = re.compile(rf"({NAME})(?:\{{({LABEL}(?:,{LABEL})*)\}})? (-?[0-9]+(?:\.[0-9]+)?)")
@@ -149,6 +150,7 @@ def test_metrics_are_well_formed(front):
     for name, (kind, samples) in families.items():
         assert name.startswith("lintel_") and samples, name
         assert (kind == "counter") == name.endswith("_total"), name
+        assert re.search(rf"^\.?(It )?.*\b{name[7:]}\b", MANUAL, re.MULTILINE), name
         assert kind == "gauge" or all(value >= 0 for value in samples.values())
     for name in (
         "build_info", "connections_accepted_total", "connections_active", "handshakes_total",

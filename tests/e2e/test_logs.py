@@ -136,7 +136,8 @@ def test_log_file_that_cannot_be_opened(front):
     daemon = front({"level": "info"})
     daemon.change(log={"file": "/nonexistent/it.log"})
     answer = daemon.post("/api/v1/reload")
-    assert answer.status == 422 and "/nonexistent/it.log" in answer.text
+    assert answer.status == 422
+    assert "/nonexistent/it.log: its folder does not exist: make it" in answer.text
     daemon.wait_log("/nonexistent/it.log")
 
 

@@ -153,6 +153,7 @@ def test_without_certificate(run, serve):
     hello = client.client_hello((0, client.server_name(b"www.a.example")))
     assert client.answer(daemon.address, hello) == "unrecognized_name"
     assert client.answer(daemon.address, client.client_hello()) == "unrecognized_name"
+    assert daemon.metric("lintel_handshake_failures_total", reason="no_certificate") == 2
 
 
 def test_no_route(run, serve, ca):

@@ -137,6 +137,12 @@ def test_state_dir_is_made(run, config, tmp_path):
     assert daemon.get("/healthz").status == 200
 
 
+def test_log_file_that_cannot_be_made(config, tmp_path):
+    """Why a start failed is said on standard error, once."""
+    said = start_fails(proxy.Lintel(tmp_path / "it", {**config, "log": {"file": "/nowhere/log"}}))
+    assert said.count("log.file: cannot create /nowhere/log: its folder does not exist") == 1
+
+
 def test_relative_paths(run, serve, ca, tmp_path):
     """state_dir resolves against the file's folder, every other path against state_dir."""
     folder = tmp_path / "lintel0"

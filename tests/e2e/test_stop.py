@@ -66,6 +66,18 @@ def test_drain_ends(front):
             c.recv()
 
 
+def test_drain_without_limit(front):
+    daemon = front(drain="0s")
+    with client.Client(daemon.address) as c:
+        daemon.signal(signal.SIGTERM)
+        daemon.wait_log(r"stopping \(signal 15\): connections that may finish: 1$")
+        proxy.wait_until("the listener to close", lambda: refused(daemon.address))
+        c.send(b"x")
+        assert c.recv() == b"x"
+        c.end()
+    assert daemon.wait() == 0
+
+
 def test_second_signal_stops_at_once(front):
     daemon = front(drain="10m")
     with client.Client(daemon.address) as c:
