@@ -458,7 +458,7 @@ static int start(struct control *c, struct built *b, struct problems *p)
 	}
 	if (p->n)
 		return -1;
-	if (start_hand_over_sockets(c->conf, &err) < 0)
+	if (start_hand_over_sockets(c->conf, b->listeners, &err) < 0)
 		goto fail;
 	if (c->conf->user && privileges_drop(c->conf->user, &err) < 0) {
 		conf_problem(p, c->conf, c->conf->places.user, NULL, "%s", err.text);

@@ -64,11 +64,23 @@ int start_make_log(const struct conf *conf, struct error *err)
 	return hand_over(conf->log_file, conf, err);
 }
 
-int start_hand_over_sockets(const struct conf *conf, struct error *err)
+static int hand_over_listener(const struct listener *l, const struct conf *conf, struct error *err)
 {
-	for (size_t i = 0; i < conf->n_listens; i++)
-		if (conf->listens[i].address.kind == ADDRESS_UNIX &&
-			hand_over(conf->listens[i].address.host, conf, err) < 0)
+	if (l->shared)
+		return hand_over(l->address.host, conf, err);
+	for (size_t i = 0; i < l->n; i++)
+		if (privileges_own_socket(l->fds[i], conf->user, err) < 0)
+			return -1;
+	return 0;
+}
+
+int start_hand_over_sockets(
+	const struct conf *conf, const struct listeners *listeners, struct error *err)
+{
+	if (!conf->user)
+		return 0;
+	for (size_t i = 0; i < listeners->n; i++)
+		if (hand_over_listener(listeners->v[i], conf, err) < 0)
 			return -1;
 	if (conf->admin.set && conf->admin.address.kind == ADDRESS_UNIX)
 		return hand_over(conf->admin.address.host, conf, err);

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "conf/conf.h"
+#include "proxy/listener.h"
 
 /* Raises the limit of open files to the hard limit. Returns how many of them sessions may use: 32 +
  * 2 per worker stay free for reloads, the admin listener, ACME and logs (contract, section 6), and
@@ -16,8 +17,10 @@ uint64_t start_fds_for_sessions(const struct conf *conf);
 int start_take_state_dir(const struct conf *conf, struct error *err);
 /* Makes the log's file for the user that will write it. */
 int start_make_log(const struct conf *conf, struct error *err);
-/* Gives unix sockets that root has bound to the user, who will remove them. */
-int start_hand_over_sockets(const struct conf *conf, struct error *err);
+/* Gives the sockets that root has bound to the user, who will remove the unix ones, and may bind
+ * others beside the rest. */
+int start_hand_over_sockets(
+	const struct conf *conf, const struct listeners *listeners, struct error *err);
 /* Enters the sandbox, where the configuration wants it. After privileges were dropped. */
 int start_enter_sandbox(const struct conf *conf, struct error *err);
 

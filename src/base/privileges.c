@@ -156,3 +156,17 @@ int privileges_own(const char *path, const char *user, struct error *err)
 		close(fd);
 	return rc;
 }
+
+int privileges_own_socket(int fd, const char *user, struct error *err)
+{
+	uid_t uid;
+	gid_t gid;
+
+	if (geteuid() != 0)
+		return 0;
+	if (find_user(user, &uid, &gid, err) < 0)
+		return -1;
+	if (fchown(fd, uid, gid) < 0)
+		return error_set_errno(err, "user: cannot give a socket to \"%s\"", user);
+	return 0;
+}

@@ -22,5 +22,8 @@ int privileges_drop(const char *user, struct error *err);
  * not what is in it). A symbolic link, and a file with a second name, are refused: in a directory
  * of the user's they could stand for any file of the system. Does nothing when not root. */
 int privileges_own(const char *path, const char *user, struct error *err);
+/* The same for a socket: those of one port share it (SO_REUSEPORT) only when one user has them all.
+ */
+int privileges_own_socket(int fd, const char *user, struct error *err);
 
 #endif

@@ -249,6 +249,23 @@ def test_user(run, serve, ca, tmp_path):
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="only root can become another user")
+def test_user_may_listen_beside_what_root_has_bound(run, serve, ca, tmp_path):
+    """A reload to a part of the addresses of a port, and back."""
+    nobody_can_reach(tmp_path / "x")
+    port = proxy.free_port()
+    config = proxy.basic([serve(says("x")).address], user="nobody")
+    config["autocert"] = {"provider": "pseudo", "domains": ["a.example"]}
+    config["listen"] = [{"address": f":{port}"}]
+    del config["tls"]
+    daemon = run(config)
+    for addresses in ([f"{proxy.HOST}:{port}"], [f":{port}", f"{proxy.HOST}:{port}"]):
+        daemon.change(listen=[{"address": address} for address in addresses])
+        daemon.reload()
+        with client.Client(f"{proxy.HOST}:{port}") as c:
+            assert c.read_all() == b"x"
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only root can become another user")
 def test_user_who_may_not_read_the_configuration(run, config, tmp_path):
     """Root can, so that it starts; that no reload will be possible is said at once."""
     nobody_can_reach(tmp_path / "x")
