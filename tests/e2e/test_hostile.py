@@ -750,6 +750,89 @@ def test_reset_while_the_queue_is_full(stage):
         c.close()
 
 
+# All of it at once.
+
+
+def chaos_server(conn):
+    """What it does, the client has drawn: the first byte says."""
+    conn.settimeout(5)
+    what = conn.recv(1)
+    if what == b"e":
+        echo(conn)
+    elif what == b"r":
+        reset(conn)
+    elif what == b"f":
+        conn.sendall(BLOCK[:50000])
+        conn.shutdown(socket.SHUT_WR)
+        silent(conn)
+    elif what == b"d":
+        conn.sendall(BLOCK)
+    elif what == b"s":
+        conn.sendall(BLOCK)
+        reset(conn)
+
+
+def chaos_client(s, dice, raw):
+    """One client that draws what it says and how it leaves."""
+    leave = dice.choice([reset, close_both, socket.socket.close])
+    stage = dice.randrange(8)
+    if stage == 0:
+        sock = client.connect(s.address)
+        sock.sendall(GARBAGE[dice.choice(list(GARBAGE))])
+        return leave(sock)
+    if stage == 1:
+        sock = client.connect(s.address)
+        sock.sendall(hello()[: dice.randrange(300)])
+        return leave(sock)
+    if stage == 2:
+        c = raw()
+        c.sock.sendall(c.record(records.DATA, dice.choice([b"e", b"r", b"f", b"d", b"s"])))
+        c.sock.sendall(BROKEN[dice.choice(list(BROKEN))](c))
+        return leave(c.sock)
+    version = dice.choice([client.TLS12, client.TLS13])
+    ctx = client.context(versions=[version])
+    c = client.Client(s.address, ctx=ctx, rcvbuf=dice.choice([None, 4096]))
+    if dice.random() < 0.9:
+        c.send(dice.choice([b"e", b"r", b"f", b"d", b"s"]))
+        for _ in range(dice.randrange(4)):
+            c.send(BLOCK[: dice.choice([1, 1000, 100000])])
+    if dice.random() < 0.5:
+        c.recv(dice.choice([1, 100, 100000]))
+    if dice.random() < 0.3:
+        c.end()
+        while dice.random() < 0.9 and c.recv():
+            pass
+    return leave(c.sock)
+
+
+@pytest.mark.short
+@pytest.mark.parametrize("seed", [1, 2])
+def test_chaos(stage, tmp_path, seed):
+    """Whatever comes together with whatever."""
+    s = stage(chaos_server, timeouts={"half_closed": "300ms", "idle": "500ms"})
+    broken = []
+
+    def play(number):
+        dice = random.Random(seed * 100 + number)
+        folder = tmp_path / f"keys{number}"
+        folder.mkdir()
+        for _ in range(60):
+            try:
+                chaos_client(s, dice, lambda: records.Raw(s.address, folder))
+            except (*GONE, OSError):
+                pass
+            except Exception as e:
+                broken.append(repr(e))
+
+    threads = [threading.Thread(target=play, args=(i,)) for i in range(8)]
+    for t in threads:
+        t.start()
+    while any(t.is_alive() for t in threads):
+        s.ask_bystander()
+        threads[0].join(0.05)
+    assert not broken
+
+
 # What ends while bytes wait in lintel.
 
 
