@@ -124,6 +124,8 @@ static void on_rotate(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (c->draining) /* workers that have ended would not report it */
+		return;
 	tickets = tickets_rotate(c->snapshot->tickets, &err);
 	if (!tickets) {
 		log_error("%s; the old one stays in use", err.text);
