@@ -171,7 +171,7 @@ struct json_object *api_status(const struct admin_view *v)
 	add(o, "reloads", part);
 
 	part = json_object_new_object();
-	add_uint(part, "active", v->stats.accepted - v->stats.closed);
+	add_uint(part, "active", stats_active(&v->stats));
 	add_uint(part, "total", v->stats.accepted);
 	add(o, "connections", part);
 

@@ -92,7 +92,7 @@ static void add_counters(struct str *out, const struct stats_sum *s)
 		"Seconds that accepting was paused, over all workers.");
 	str_addf(out, "lintel_accept_paused_seconds_total %" PRIu64 ".%03u\n",
 		s->accept_paused_ms / 1000, (unsigned)(s->accept_paused_ms % 1000));
-	single(out, "connections_active", "gauge", "Connections now.", s->accepted - s->closed);
+	single(out, "connections_active", "gauge", "Connections now.", stats_active(s));
 	single(out, "listening_sockets", "gauge", "Sockets that workers accept from.",
 		s->listening);
 }

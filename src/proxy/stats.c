@@ -19,3 +19,8 @@ void stats_add(struct stats_sum *sum, const struct stats *s)
 		sum->handshake_failures[i] +=
 			atomic_load_explicit(&s->handshake_failures[i], memory_order_relaxed);
 }
+
+uint64_t stats_active(const struct stats_sum *sum)
+{
+	return sum->accepted > sum->closed ? sum->accepted - sum->closed : 0;
+}

@@ -53,6 +53,9 @@ struct stats_sum { /* the same, added over workers */
 extern const char *const handshake_failure_names[HANDSHAKE_FAILURES]; /* "timeout", ... */
 
 void stats_add(struct stats_sum *sum, const struct stats *s);
+/* Connections now. Workers go on while they are added up, so that more may have closed by then than
+ * were accepted before: none are there then. */
+uint64_t stats_active(const struct stats_sum *sum);
 
 static inline void stats_count(atomic_uint_fast64_t *counter, uint64_t n)
 {

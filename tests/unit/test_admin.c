@@ -806,6 +806,11 @@ static void metrics_are_well_formed(void **state)
 	text = mem_strdup(body_of(answer));
 	check_exposition(text);
 	free(text);
+
+	/* One was accepted and closed while they were added up. */
+	d.view.stats.closed = d.view.stats.accepted + 1;
+	answer = ask_with("GET /metrics", HOST);
+	assert_has(answer, "\nlintel_connections_active 0\n");
 }
 
 /* Every counter that a worker has is told. */
