@@ -58,6 +58,9 @@ build() {
 	local dir=$1 key
 	shift
 	key="$top $*"
+	if [[ $top == *[[:space:]]* ]]; then
+		die "configure and make want no white space in a path: put the source tree elsewhere"
+	fi
 	if [[ ! -x $top/configure ]]; then
 		say "making configure"
 		(cd "$top" && autoreconf -i) || return
