@@ -259,10 +259,15 @@ static enum handshake_failure failure_of(enum tls_refusal refusal)
 	return HANDSHAKE_PROTOCOL;
 }
 
-static void fail_handshake(struct session *s, enum handshake_failure why, const char *text)
+static void note_handshake_failure(struct session *s, enum handshake_failure why, const char *text)
 {
 	stats_count(&s->worker->stats.handshake_failures[why], 1);
 	session_log(s, LOG_INFO, "handshake failed: %s", text);
+}
+
+static void fail_handshake(struct session *s, enum handshake_failure why, const char *text)
+{
+	note_handshake_failure(s, why, text);
 	session_close(s);
 }
 
@@ -278,10 +283,12 @@ static void handshake_refused(struct session *s)
 	char why[ERROR_MAX];
 
 	tls_error_text(why); /* empties the queue in any case */
-	relay_flush(s);      /* the alert */
+	/* Before the client is told: who hears of a refusal finds it counted. */
+	note_handshake_failure(s, failure_of(refusal), refusal ? sentences[refusal] : why);
+	relay_flush(s); /* the alert */
 	if (s->client.fd >= 0 && !conn_queued(&s->client))
 		shutdown(s->client.fd, SHUT_WR);
-	fail_handshake(s, failure_of(refusal), refusal ? sentences[refusal] : why);
+	session_close(s);
 }
 
 static void count_handshake(struct session *s)
