@@ -1,6 +1,7 @@
 """The command line: commands, exit statuses, and what goes to standard output and error."""
 import json
 import os
+import re
 
 import pytest
 
@@ -327,3 +328,24 @@ def test_variables(write, good):
     good["listen"] = [{"address": "127.0.0.1:${NOT_SET_ANYWHERE}"}]
     done = proxy.command("check", "-c", write(good), env=env)
     assert done.returncode == 1 and "NOT_SET_ANYWHERE" in done.stderr
+
+
+def documented():
+    """The configurations that the documents show."""
+    top = proxy.TOP
+    manual = (top / "conf" / "lintel.yaml.5").read_text()
+    return {
+        "README": re.search(r"```yaml\n(.*?)```", (top / "README.md").read_text(), re.S)[1],
+        "manual": re.search(r"literal -offset indent\n(.*?)\.Ed", manual, re.S)[1],
+        "lintel.yaml": (top / "conf" / "lintel.yaml").read_text(),
+        "demo.yaml": (top / "conf" / "demo.yaml").read_text(),
+    }
+
+
+@pytest.mark.parametrize("name", documented())
+def test_documented_configurations(write, name):
+    """Good, but for certificates that are not there."""
+    done = proxy.command("check", "-c", write(documented()[name]))
+    problems = [line for line in done.stderr.splitlines() if "does not exist" not in line]
+    assert not problems
+    assert (done.returncode == 0) == (name == "demo.yaml")
