@@ -506,9 +506,10 @@ int control_run(const char *conf_file)
 		_exit(1);
 	}
 	set_signals(SIG_UNBLOCK);
-	log_info("lintel " PACKAGE_VERSION
-		 " serves: %zu listeners, %zu routes, %zu certificates, %zu workers",
-		c.conf->n_listens, c.conf->n_routes, certs_count(c.snapshot->certs), c.n_workers);
+	log_info("lintel " PACKAGE_VERSION " serves; listeners: %zu, routes: %zu, certificates: "
+		 "%zu, workers: %zu, connections at most: %llu",
+		c.conf->n_listens, c.conf->n_routes, certs_count(c.snapshot->certs), c.n_workers,
+		(unsigned long long)c.snapshot->max_connections);
 	systemd_tell("READY=1");
 	event_base_dispatch(c.base);
 	clean = end(&c);

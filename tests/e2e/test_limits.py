@@ -43,6 +43,7 @@ def front(run, serve, ca):
 def test_limit_of_connections(front):
     """The fourth waits until one of three ends; the pause shows while it lasts, and at no cost."""
     daemon = front({"connections": 3})
+    daemon.wait_log("serves; listeners: 1, .*, connections at most: 3$")
     clients = [client.Client(daemon.address) for _ in range(3)]
     assert daemon.metric("lintel_connections_active") == 3
     with client.connect(daemon.address) as waiting:
