@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "autocert/pseudo.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "tls/handshake.h"
 
@@ -94,6 +95,17 @@ static void add_provider(struct sources *s, const struct conf *c, const struct c
 		&(struct certs_source){.cert = a->cert_path, .key = a->key_path});
 }
 
+/* Unless they are still to be made. */
+static void warn_without_certificates(const struct built *b, bool mint)
+{
+	for (size_t i = 0; !mint && i < b->conf->n_providers; i++)
+		if (b->conf->providers[i].provider == PROVIDER_PSEUDO)
+			return;
+	if (certs_count(b->certs) == 0)
+		log_warn("there is no certificate: every handshake will be refused; "
+			 "tls.certificates names some, autocert others");
+}
+
 int build_tls(struct built *b, const struct certs *before, bool mint, struct problems *p)
 {
 	const struct conf *c = b->conf;
@@ -119,6 +131,8 @@ int build_tls(struct built *b, const struct certs *before, bool mint, struct pro
 		add_source(&s, c, from->place, path, &source);
 	}
 	b->certs = certs_build(s.v, s.n, before, p);
+	if (b->certs)
+		warn_without_certificates(b, mint);
 	clear_sources(&s);
 	return p->n == problems ? 0 : -1;
 }

@@ -154,6 +154,7 @@ def test_without_certificate(run, serve):
     assert client.answer(daemon.address, hello) == "unrecognized_name"
     assert client.answer(daemon.address, client.client_hello()) == "unrecognized_name"
     assert daemon.metric("lintel_handshake_failures_total", reason="no_certificate") == 2
+    daemon.wait_log("warn  there is no certificate: every handshake will be refused")
 
 
 def test_no_route(run, serve, ca):
