@@ -1,7 +1,10 @@
-"""Clients and servers that misbehave at every stage. Whatever they do: a connection beside them goes
+"""Clients and servers that misbehave at every stage, and what a reload or a stop meets. Whatever they do: a connection beside them goes
 on, every counter and every descriptor comes back, and memory stays bounded."""
+import http.client
 import os
+import pathlib
 import random
+import signal
 import socket
 import struct
 import threading
@@ -868,3 +871,104 @@ def test_cut_upload_is_not_whole(run, serve, ca, why):
         go.set()
         proxy.wait_until("the backend to be told", lambda: ends)
     assert ends == ["reset"]
+
+
+# Reloads and stops at a bad moment.
+
+
+@pytest.fixture
+def two_fronts(run, serve, ca):
+    """Listeners a and b, each with a route of its own and a server that says which."""
+    listen = [{"name": n, "address": proxy.free_address()} for n in "ab"]
+    routes = [
+        {"hosts": ["default"], "listeners": [n], "backends": [serve(says(n)).address]} for n in "ab"
+    ]
+    return run(proxy.basic([], [ca.issue("a.example")], listen=listen, routes=routes))
+
+
+def who(address):
+    with client.Client(address) as c:
+        return c.read_all().decode()
+
+
+@pytest.mark.short
+def test_listeners_swapped(two_fronts):
+    """A handshake that began before a reload that moves, renames and swaps listeners ends at the
+    server that it was to end at."""
+    daemon = two_fronts
+    a, b = daemon.addresses
+    begun = [client.Client(address, handshake=False) for address in (a, b)]
+    data = []
+    for c in begun:
+        with pytest.raises(client.ssl.SSLWantReadError):
+            c.tls.do_handshake()
+        data.append(c.outgoing.read())
+        c.sock.sendall(data[-1][:50])
+    s = daemon.config
+    proxy.wait_until(
+        "both to be accepted", lambda: daemon.metric("lintel_connections_accepted_total") == 2
+    )
+    routes = [{**r, "listeners": [r["listeners"][0] + "2"]} for r in s["routes"][::-1]]
+    daemon.change(
+        listen=[{"name": "b2", "address": b}, {"name": "a2", "address": a}], routes=routes
+    )
+    daemon.reload()
+    assert (who(a), who(b)) == ("a", "b")
+    for c, rest, name in zip(begun, data, "ab"):
+        c.sock.sendall(rest[50:])
+        c.handshake()
+        assert c.read_all() == name.encode()
+        c.close()
+
+
+@pytest.mark.short
+def test_queue_of_a_removed_listener(two_fronts):
+    """Who was let into the queue before the listener went is served."""
+    daemon = two_fronts
+    a, b = daemon.addresses
+    daemon.change(listen=daemon.config["listen"][:1], routes=daemon.config["routes"][:1])
+    daemon.signal(signal.SIGSTOP)
+    socks = [client.connect(b) for _ in range(50)]
+    daemon.signal(signal.SIGHUP)
+    daemon.signal(signal.SIGCONT)
+    for sock in socks:
+        with client.Client(sock) as c:
+            assert c.read_all() == b"b"
+    daemon.wait_log("reloaded")
+    with pytest.raises(ConnectionError):
+        client.connect(b)
+    assert who(a) == "a"
+
+
+@pytest.mark.short
+def test_stop_while_a_reload_runs(run, serve):
+    """The reload is refused, or cut off, and the process ends well."""
+    config = proxy.basic([serve(echo).address])
+    config["autocert"] = {"provider": "pseudo", "domains": ["a.example"]}
+    daemon = run(config)
+    daemon.change(
+        autocert={**config["autocert"], "certificate_key_type": "RSA4096", "cert_path": "certs/b.crt"}
+    )
+    answers = []
+
+    def cpu_ticks():
+        stat = pathlib.Path(f"/proc/{daemon.pid}/stat").read_text()
+        return int(stat.rpartition(")")[2].split()[11])
+
+    before = cpu_ticks()
+
+    def ask():
+        try:
+            answers.append(daemon.post("/api/v1/reload").status)
+        except (OSError, http.client.HTTPException) as e:
+            answers.append(e)
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for t in threads:
+        t.start()
+    proxy.wait_until("the key to be made", lambda: cpu_ticks() > before + 2)
+    daemon.signal(signal.SIGTERM)
+    assert daemon.wait() == 0
+    for t in threads:
+        t.join()
+    assert len(answers) == 3
