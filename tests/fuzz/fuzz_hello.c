@@ -40,22 +40,6 @@ static void check(bool good)
 		abort();
 }
 
-static char *make_pem(const char *folder, const char *type, const char *names)
-{
-	struct certgen g = {.alt_names = names, .key = certgen_key(type)};
-	X509 *x = certgen_cert(&g);
-	char *path = mem_printf("%s/%s", folder, type), *key = certgen_key_pem(g.key);
-	char *cert = certgen_cert_pem(x), *both = certgen_join(key, cert, NULL);
-
-	certgen_write_text(path, both, 0600);
-	free(key);
-	free(cert);
-	free(both);
-	X509_free(x);
-	EVP_PKEY_free(g.key);
-	return path;
-}
-
 static void clean(void)
 {
 	SSL_CTX_free(ctx);
@@ -66,8 +50,9 @@ static void clean(void)
 
 static void prepare(void)
 {
-	char *folder = certgen_temp(), *ec = make_pem(folder, "P-256", "DNS:a.test,DNS:*.a.test");
-	char *rsa = make_pem(folder, "RSA:2048", "DNS:a.test,DNS:b.test");
+	char *folder = certgen_temp(),
+	     *ec = certgen_combined(folder, "ec", "P-256", "DNS:a.test,DNS:*.a.test");
+	char *rsa = certgen_combined(folder, "rsa", "RSA:2048", "DNS:a.test,DNS:b.test");
 	struct certs_source sources[2] = {
 		{.place = "ec", .cert = ec}, {.place = "rsa", .cert = rsa}};
 	struct problems p = {0};

@@ -163,3 +163,20 @@ void certgen_remove(char *folder)
 	must(nftw(folder, on_file, 16, FTW_DEPTH | FTW_PHYS) == 0);
 	free(folder);
 }
+
+char *certgen_combined(
+	const char *folder, const char *file, const char *type, const char *alt_names)
+{
+	struct certgen g = {.alt_names = alt_names, .key = certgen_key(type)};
+	X509 *x = certgen_cert(&g);
+	char *path = mem_printf("%s/%s", folder, file), *key = certgen_key_pem(g.key);
+	char *cert = certgen_cert_pem(x), *both = certgen_join(key, cert, NULL);
+
+	certgen_write_text(path, both, 0600);
+	free(key);
+	free(cert);
+	free(both);
+	X509_free(x);
+	EVP_PKEY_free(g.key);
+	return path;
+}

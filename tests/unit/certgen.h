@@ -30,6 +30,11 @@ char *certgen_join(const char *a, const char *b, const char *c); /* NULL = nothi
 void certgen_write(const char *path, const void *data, size_t len, mode_t mode);
 void certgen_write_text(const char *path, const char *text, mode_t mode);
 
+/* Writes a self-signed certificate and its key into one new file of `folder`, mode 0600. Returns
+ * its path, a new string. */
+char *certgen_combined(
+	const char *folder, const char *file, const char *type, const char *alt_names);
+
 /* A new directory under $TMPDIR; certgen_remove() takes it away with all that is in it. */
 char *certgen_temp(void);
 void certgen_remove(char *folder);

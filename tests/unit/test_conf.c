@@ -13,39 +13,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "conf/conf.h"
-
-/* The two blocks that a file must have; what a test adds begins on line 3. */
-#define BASE                                                                                       \
-	"listen: [{ address: \":443\", name: https }]\n"                                           \
-	"routes: [{ hosts: [default], backends: [\"127.0.0.1:1\"] }]\n"
-
-static char folder[] = "/tmp/test_conf.XXXXXX";
-static char file[64];
-
-static int set_up(void **state)
-{
-	if (!mkdtemp(folder))
-		return -1;
-	snprintf(file, sizeof(file), "%s/lintel.yaml", folder);
-	unsetenv("LT_NONE");
-	setenv("LT_TOKEN", "from-env", 1);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	unlink(file);
-	return rmdir(folder);
-}
-
-static void write_text(const char *path, const char *text)
-{
-	struct error err = {""};
-
-	if (file_write(path, text, strlen(text), 0600, &err) < 0)
-		print_error("%s\n", err.text);
-	assert_string_equal(err.text, "");
-}
+#include "conffile.h"
 
 /* A file that must be good. */
 static struct conf *load(const char *text)
@@ -53,8 +21,8 @@ static struct conf *load(const char *text)
 	struct problems p = {0};
 	struct conf *c;
 
-	write_text(file, text);
-	c = conf_load(file, &p);
+	conffile_write(conffile_path, text);
+	c = conf_load(conffile_path, &p);
 	for (size_t i = 0; i < p.n; i++)
 		print_error("%s\n", p.lines[i]);
 	assert_non_null(c);
@@ -70,7 +38,8 @@ static char *joined(struct problems *p)
 	str_add(&s, "", 0);
 	for (size_t i = 0; i < p->n; i++)
 		str_addf(&s, "%s\n",
-			str_starts(p->lines[i], file) ? p->lines[i] + strlen(file) : p->lines[i]);
+			str_starts(p->lines[i], conffile_path) ? p->lines[i] + strlen(conffile_path)
+							       : p->lines[i]);
 	problems_clear(p);
 	return s.data;
 }
@@ -80,8 +49,8 @@ static void assert_refused(const char *text, const char *want)
 	struct problems p = {0};
 	char *got;
 
-	write_text(file, text);
-	assert_null(conf_load(file, &p));
+	conffile_write(conffile_path, text);
+	assert_null(conf_load(conffile_path, &p));
 	got = joined(&p);
 	assert_string_equal(got, want);
 	free(got);
@@ -102,7 +71,7 @@ static void has_defaults(void **state)
 {
 	struct conf *c = load(BASE);
 
-	assert_string_equal(c->file, file);
+	assert_string_equal(c->file, conffile_path);
 	assert_string_equal(c->state_dir, "/var/lib/lintel");
 	assert_null(c->user);
 	assert_true(c->workers >= 1 && c->workers_auto);
@@ -333,7 +302,7 @@ static void resolves_paths(void **state)
 {
 	struct conf *c =
 		load(BASE "state_dir: st/${LT_NONE:-x}\ntls: { certificates: [{ pem: a }] }\n");
-	char *real = realpath(folder, NULL), want[128];
+	char *real = realpath(conffile_folder, NULL), want[128];
 
 	snprintf(want, sizeof(want), "%s/st/x", real);
 	assert_string_equal(c->state_dir, want);
@@ -348,8 +317,8 @@ static void assert_token(const char *content, const char *want)
 	char path[80], text[256];
 	struct conf *c;
 
-	snprintf(path, sizeof(path), "%s/token", folder);
-	write_text(path, content);
+	snprintf(path, sizeof(path), "%s/token", conffile_folder);
+	conffile_write(path, content);
 	snprintf(text, sizeof(text),
 		BASE "state_dir: .\nadmin: { address: ':1', token_file: token }\n");
 	if (want) {
@@ -380,24 +349,25 @@ static void loads_the_admin_block_alone(void **state)
 	struct problems p = {0};
 	char *got;
 
-	write_text(file, "user: ${LT_NONE}\nxyzzy: 1\nadmin: { address: ':1', token: t }\n");
-	assert_int_equal(conf_load_admin(file, &a, &p), 0);
+	conffile_write(
+		conffile_path, "user: ${LT_NONE}\nxyzzy: 1\nadmin: { address: ':1', token: t }\n");
+	assert_int_equal(conf_load_admin(conffile_path, &a, &p), 0);
 	assert_true(a.set);
 	assert_string_equal(a.token, "t");
 	conf_admin_clear(&a);
 
-	write_text(file, "user: a\n");
-	assert_int_equal(conf_load_admin(file, &a, &p), 0);
+	conffile_write(conffile_path, "user: a\n");
+	assert_int_equal(conf_load_admin(conffile_path, &a, &p), 0);
 	assert_false(a.set);
 
-	write_text(file, "admin: { addres: ':1' }\n");
-	assert_int_equal(conf_load_admin(file, &a, &p), -1);
+	conffile_write(conffile_path, "admin: { addres: ':1' }\n");
+	assert_int_equal(conf_load_admin(conffile_path, &a, &p), -1);
 	got = joined(&p);
 	assert_string_equal(got, ":1:10: admin.addres: unknown key, did you mean \"address\"?\n"
 				 ":1:8: admin.address: is missing\n");
 	free(got);
-	write_text(file, "admin: { address: ':1' }\n");
-	assert_int_equal(conf_load_admin(file, &a, &p), -1);
+	conffile_write(conffile_path, "admin: { address: ':1' }\n");
+	assert_int_equal(conf_load_admin(conffile_path, &a, &p), -1);
 	got = joined(&p);
 	assert_string_equal(
 		got, ":1:8: admin: needs a token, as :1 is neither loopback nor a unix socket\n");
@@ -437,7 +407,7 @@ static void names_files_that_cannot_be_read(void **state)
 	char *got;
 
 	assert_null(conf_load("/nowhere/lintel.yaml", &p));
-	assert_null(conf_load(folder, &p));
+	assert_null(conf_load(conffile_folder, &p));
 	assert_int_equal(p.n, 2);
 	assert_string_equal(p.lines[0],
 		"the configuration: /nowhere/lintel.yaml does not exist: correct the path, or put "
@@ -508,5 +478,5 @@ int main(void)
 		cmocka_unit_test(knows_the_default_file),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, conffile_set_up, conffile_tear_down);
 }

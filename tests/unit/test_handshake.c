@@ -29,22 +29,6 @@ static struct cert_cache *cache;
 static struct tickets *keys;
 static char *folder;
 
-static char *make_pem(const char *file, const char *type, const char *names)
-{
-	struct certgen g = {.alt_names = names, .key = certgen_key(type)};
-	X509 *x = certgen_cert(&g);
-	char *path = mem_printf("%s/%s", folder, file), *key = certgen_key_pem(g.key);
-	char *cert = certgen_cert_pem(x), *both = certgen_join(key, cert, NULL);
-
-	certgen_write_text(path, both, 0600);
-	free(key);
-	free(cert);
-	free(both);
-	X509_free(x);
-	EVP_PKEY_free(g.key);
-	return path;
-}
-
 static int setup(void **state)
 {
 	struct certs_source sources[3] = {
@@ -54,9 +38,9 @@ static int setup(void **state)
 
 	(void)state;
 	folder = certgen_temp();
-	sources[0].cert = make_pem("a", "P-256", "DNS:a.test,DNS:*.a.test");
-	sources[1].cert = make_pem("a-rsa", "RSA:2048", "DNS:a.test");
-	sources[2].cert = make_pem("b", "P-256", "DNS:b.test");
+	sources[0].cert = certgen_combined(folder, "a", "P-256", "DNS:a.test,DNS:*.a.test");
+	sources[1].cert = certgen_combined(folder, "a-rsa", "RSA:2048", "DNS:a.test");
+	sources[2].cert = certgen_combined(folder, "b", "P-256", "DNS:b.test");
 	table = certs_build(sources, 3, NULL, &p);
 	for (size_t i = 0; i < p.n; i++)
 		print_error("%s\n", p.lines[i]);

@@ -12,11 +12,7 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "conf/conf.h"
-
-/* The two blocks that a file must have; what a case adds begins on line 3. */
-#define BASE                                                                                       \
-	"listen: [{ address: \":443\", name: https }]\n"                                           \
-	"routes: [{ hosts: [default], backends: [\"127.0.0.1:1\"] }]\n"
+#include "conffile.h"
 
 /* Files that are refused, and all that is said of them, without the file's name in front. */
 static const struct {
@@ -428,34 +424,6 @@ static const struct {
 		":3:20: autocert.extra: takes a list of maps of keys\n"},
 };
 
-static char folder[] = "/tmp/test_conf.XXXXXX";
-static char file[64];
-
-static int set_up(void **state)
-{
-	if (!mkdtemp(folder))
-		return -1;
-	snprintf(file, sizeof(file), "%s/lintel.yaml", folder);
-	unsetenv("LT_NONE");
-	setenv("LT_TOKEN", "from-env", 1);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	unlink(file);
-	return rmdir(folder);
-}
-
-static void write_text(const char *path, const char *text)
-{
-	struct error err = {""};
-
-	if (file_write(path, text, strlen(text), 0600, &err) < 0)
-		print_error("%s\n", err.text);
-	assert_string_equal(err.text, "");
-}
-
 /* All problems, each line without the file's name. */
 static char *joined(struct problems *p)
 {
@@ -464,7 +432,8 @@ static char *joined(struct problems *p)
 	str_add(&s, "", 0);
 	for (size_t i = 0; i < p->n; i++)
 		str_addf(&s, "%s\n",
-			str_starts(p->lines[i], file) ? p->lines[i] + strlen(file) : p->lines[i]);
+			str_starts(p->lines[i], conffile_path) ? p->lines[i] + strlen(conffile_path)
+							       : p->lines[i]);
 	problems_clear(p);
 	return s.data;
 }
@@ -474,8 +443,8 @@ static void assert_refused(const char *text, const char *want)
 	struct problems p = {0};
 	char *got;
 
-	write_text(file, text);
-	assert_null(conf_load(file, &p));
+	conffile_write(conffile_path, text);
+	assert_null(conf_load(conffile_path, &p));
 	got = joined(&p);
 	assert_string_equal(got, want);
 	free(got);
@@ -506,8 +475,8 @@ static void stops_after_a_thousand_problems(void **state)
 	str_addf(&s, BASE "tls:\n");
 	for (int i = 0; i < 5000; i++)
 		str_addf(&s, "  k%d: 1\n", i);
-	write_text(file, s.data);
-	assert_null(conf_load(file, &p));
+	conffile_write(conffile_path, s.data);
+	assert_null(conf_load(conffile_path, &p));
 	assert_int_equal(p.n, PROBLEMS_MAX + 1);
 	assert_string_equal(p.lines[PROBLEMS_MAX], "and more problems, not listed");
 	problems_clear(&p);
@@ -522,5 +491,5 @@ int main(void)
 		cmocka_unit_test(stops_after_a_thousand_problems),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, conffile_set_up, conffile_tear_down);
 }
