@@ -284,3 +284,12 @@ class Lintel:
         less as those come and go."""
         text = pathlib.Path(f"/proc/{self.pid}/smaps_rollup").read_text()
         return int(re.search(r"^Pss_Anon: +(\d+) kB", text, re.MULTILINE)[1])
+
+
+def start_fails(daemon):
+    """Starts it; it must end with 1 soon. What it said."""
+    daemon.check, daemon.ready = False, None
+    daemon.start()
+    assert daemon.wait(20) == 1
+    assert not SANITIZER.search(daemon.log)
+    return daemon.log

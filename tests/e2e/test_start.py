@@ -1,8 +1,6 @@
-"""Starting: the lock, taken addresses, the user, relative paths, systemd."""
+"""Starting: the lock, taken addresses, relative paths, the sandbox, systemd."""
 import os
 import pathlib
-import pwd
-import re
 import socket
 import stat
 
@@ -10,24 +8,15 @@ import pytest
 
 import client
 import proxy
+from proxy import start_fails
 from servers import says
 
 pytestmark = pytest.mark.short
-IS_ROOT = os.geteuid() == 0
 
 
 @pytest.fixture
 def config(serve, ca):
     return proxy.basic([serve(says("x")).address], [ca.issue("a.example")])
-
-
-def start_fails(daemon):
-    """Starts it; it must end with 1 soon. What it said."""
-    daemon.check, daemon.ready = False, None
-    daemon.start()
-    assert daemon.wait(20) == 1
-    assert not proxy.SANITIZER.search(daemon.log)
-    return daemon.log
 
 
 def test_second_on_the_same_state_dir(run, config, tmp_path):
@@ -190,121 +179,6 @@ def test_pseudo(run, serve, tmp_path):
     daemon.start()
     with client.Client(daemon.address, "app.example", ctx) as c:
         assert c.der == seen["app.example"]
-
-
-def nobody_can_reach(path):
-    """Lets everyone pass through the folders above a path, as pytest's are 0700."""
-    for folder in pathlib.Path(path).parents:
-        if folder.stat().st_uid == os.getuid() and folder != pathlib.Path("/"):
-            os.chmod(folder, folder.stat().st_mode | 0o011)
-
-
-@pytest.mark.skipif(not IS_ROOT, reason="only root can become another user")
-def test_user(run, serve, ca, tmp_path):
-    """Serves a port below 1024 as another user, with CAP_NET_BIND_SERVICE alone; a reload may bind
-    another such port, and names the key that this user may not read."""
-    nobody_can_reach(tmp_path / "x")
-    certificate = ca.issue("a.example")
-    keys = tmp_path / "keys"
-    keys.mkdir(mode=0o755)
-    for name in ("one.pem", "two.pem"):
-        (keys / name).write_bytes(certificate.pem.read_bytes())
-        os.chmod(keys / name, 0o640)
-        os.chown(keys / name, 0, pwd.getpwnam("nobody").pw_gid)
-    config = proxy.basic([serve(says("x")).address], user="nobody")
-    config["listen"] = [{"address": f"{proxy.HOST}:443"}]
-    config["tls"] = {"certificates": [{"pem": str(keys / "one.pem")}]}
-    daemon = run(config)
-    status = pathlib.Path(f"/proc/{daemon.pid}/status").read_text()
-    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
-    nobody = pwd.getpwnam("nobody")
-    assert fields["Uid"].split() == [str(nobody.pw_uid)] * 4
-    assert fields["Gid"].split() == [str(nobody.pw_gid)] * 4
-    assert int(fields["CapPrm"], 16) == int(fields["CapEff"], 16) == 1 << 10
-    assert int(fields["CapInh"], 16) == int(fields["CapAmb"], 16) == 0
-    threads = list(pathlib.Path(f"/proc/{daemon.pid}/task").iterdir())
-    assert len(threads) > 3
-    for thread in threads:
-        of_thread = (thread / "status").read_text()
-        for field in ("Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
-            assert f"\n{field}:\t{fields[field]}\n" in of_thread
-    assert int(fields["CapBnd"], 16) == 0
-    state = pathlib.Path(daemon.config["state_dir"])
-    for path in (state, state / "lock"):
-        assert path.stat().st_uid == nobody.pw_uid, path
-    daemon.change(listen=[{"address": f"{proxy.HOST}:443"}, {"address": f"{proxy.HOST}:444"}])
-    daemon.reload()
-    for port in (443, 444):
-        with client.Client(f"{proxy.HOST}:{port}") as c:
-            assert c.read_all() == b"x"
-    os.chown(keys / "two.pem", 0, 0)
-    daemon.change(tls={"certificates": [{"pem": str(keys / "two.pem")}]})
-    answer = daemon.post("/api/v1/reload")
-    assert answer.status == 422
-    assert "two.pem" in answer.text and "nobody" in answer.text
-    done = proxy.command("check", "-c", daemon.file)
-    assert done.returncode == 1 and "two.pem" in done.stderr
-    with client.Client(daemon.address) as c:
-        assert c.read_all() == b"x"
-
-
-@pytest.mark.skipif(not IS_ROOT, reason="only root can become another user")
-def test_user_may_listen_beside_what_root_has_bound(run, serve, ca, tmp_path):
-    """A reload to a part of the addresses of a port, and back."""
-    nobody_can_reach(tmp_path / "x")
-    port = proxy.free_port()
-    config = proxy.basic([serve(says("x")).address], user="nobody")
-    config["autocert"] = {"provider": "pseudo", "domains": ["a.example"]}
-    config["listen"] = [{"address": f":{port}"}]
-    del config["tls"]
-    daemon = run(config)
-    for addresses in ([f"{proxy.HOST}:{port}"], [f":{port}", f"{proxy.HOST}:{port}"]):
-        daemon.change(listen=[{"address": address} for address in addresses])
-        daemon.reload()
-        with client.Client(f"{proxy.HOST}:{port}") as c:
-            assert c.read_all() == b"x"
-
-
-@pytest.mark.skipif(not IS_ROOT, reason="only root can become another user")
-def test_user_who_may_not_read_the_configuration(run, config, tmp_path):
-    """Root can, so that it starts; that no reload will be possible is said at once."""
-    nobody_can_reach(tmp_path / "x")
-    config["tls"] = {}
-    config["autocert"] = {"provider": "pseudo", "domains": ["a.example"]}
-    file = tmp_path / "lintel0" / "lintel.yaml"
-    file.parent.mkdir(mode=0o711)
-    file.touch(0o600)
-    daemon = run({**config, "user": "nobody"})
-    daemon.wait_log(f"warn .*nobody may not read {file}: until it may, every reload")
-    done = proxy.command("check", "-c", file)
-    assert done.returncode == 0 and "every reload will be refused" in done.stderr
-    answer = daemon.post("/api/v1/reload")
-    assert answer.status == 422 and f"user nobody may not read {file}" in answer.text
-    os.chmod(file, 0o644)
-    daemon.reload()
-    assert "every reload" not in proxy.command("check", "-c", file).stderr
-
-
-@pytest.mark.skipif(not IS_ROOT, reason="only root can become another user")
-def test_user_who_may_not_write(run, config, tmp_path):
-    """Where a certificate is to be made: which one, and who needs what."""
-    nobody_can_reach(tmp_path / "x")
-    extra = {"domains": ["b.example"], "cert_path": f"{tmp_path}/x/b.crt", "key_path": "b.key"}
-    config["tls"] = {}
-    config["autocert"] = {"provider": "pseudo", "domains": ["a.example"], "extra": [extra]}
-    said = start_fails(proxy.Lintel(tmp_path / "it", {**config, "user": "nobody"}))
-    assert f"autocert: extra[1]: cannot make the directory {tmp_path}/x" in said
-    assert "must have the right to write" in said
-
-
-def test_unknown_user(config, tmp_path):
-    """Found by `check`, whoever runs it."""
-    daemon = proxy.Lintel(tmp_path / "it", {**config, "user": "no-such-user"})
-    done = proxy.command("check", "-c", daemon.file)
-    assert done.returncode == 1
-    assert re.search(r'lintel.yaml:\d+:\d+: user: there is no user "no-such-user"', done.stderr)
-    if IS_ROOT:
-        assert "no-such-user" in start_fails(daemon)
 
 
 def is_sanitized():
