@@ -276,6 +276,15 @@ class Lintel:
         stat = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
 
+    def expect(self, name, value, **labels):
+        """The metric gets this value, and not another one. Soon, as a client may see what happened
+        before it is counted."""
+        try:
+            wait_until(name, lambda: self.metric(name, **labels) >= value)
+        except TimeoutError:
+            pass
+        assert self.metric(name, **labels) == value, (name, labels)
+
     def fds(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 

@@ -66,7 +66,7 @@ def test_handshake_silent(front, serve):
     with client.connect(daemon.address) as s:
         until_closed(s)
     assert backend.connections == 0
-    assert daemon.metric("lintel_handshake_failures_total", reason="timeout") == 1
+    daemon.expect("lintel_handshake_failures_total", 1, reason="timeout")
 
 
 def test_handshake_slow(front, serve):
@@ -87,7 +87,7 @@ def test_handshake_slow(front, serve):
                 ended = b""
                 break
         assert ended == b""
-    assert daemon.metric("lintel_handshake_failures_total", reason="timeout") == 1
+    daemon.expect("lintel_handshake_failures_total", 1, reason="timeout")
 
 
 def test_handshake_limit_ends_with_the_handshake(front, serve):
@@ -118,7 +118,7 @@ def test_idle(front, serve):
         thread.join()
         busy.send(b"y")
         assert busy.recv() == b"y"
-    assert daemon.metric("lintel_timeouts_total", kind="idle") == 1
+    daemon.expect("lintel_timeouts_total", 1, kind="idle")
 
 
 def test_half_closed(front, serve):
@@ -134,7 +134,7 @@ def test_half_closed(front, serve):
     with client.Client(daemon.address) as c:
         c.end()
         until_closed(c.sock)
-    assert daemon.metric("lintel_timeouts_total", kind="half_closed") == 1
+    daemon.expect("lintel_timeouts_total", 1, kind="half_closed")
     release.set()
 
 
