@@ -11,6 +11,7 @@
 #include "base/mem.h"
 
 #define AGAIN_MS      30000
+#define FAILED_MS     5000 /* a name that did not resolve, and that no connection asks for */
 #define ADDRESSES_MAX 64
 
 struct host {
@@ -237,7 +238,7 @@ static void tick_host(const void *node, VISIT visit, void *arg)
 	s = servers_find(t->servers, &h->address);
 	if (s)
 		failures = atomic_load_explicit(&s->failures, memory_order_relaxed);
-	if (t->now - h->asked >= AGAIN_MS || failures != h->failures || h->failing)
+	if (t->now - h->asked >= (h->failing ? FAILED_MS : AGAIN_MS) || failures != h->failures)
 		start_lookup(h, failures);
 }
 

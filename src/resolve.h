@@ -1,5 +1,6 @@
-/* Servers' host names, resolved by getaddrinfo in jobs: at once when new, every 30 s, and after a
- * connect failure. A failure keeps the addresses that were found before. Control thread only. */
+/* Servers' host names, resolved by getaddrinfo in jobs: at once when new, every 30 s (5 s while
+ * that fails), and after a connect failure. A failure keeps the addresses that were found before.
+ * Control thread only. */
 #ifndef LINTEL_RESOLVE_H
 #define LINTEL_RESOLVE_H
 

@@ -21,12 +21,23 @@ HOST = f"127.{random.randint(1, 254)}.{random.randint(0, 255)}.{random.randint(1
 SANITIZER = re.compile(r"(ERROR|WARNING): \w+Sanitizer|runtime error:|Assertion .* failed")
 
 
+given_out = set()
+
+
 def free_port(host=HOST):
-    """A port that is free now; the kernel does not give it out again soon."""
+    """A port that is free now. Below those that the kernel gives out by itself, and each only once:
+    nobody else takes it before it is used."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as s:
-        s.bind((host, 0))
-        return s.getsockname()[1]
+    while True:
+        port = random.randrange(10000, 32768)
+        with socket.socket(family, socket.SOCK_STREAM) as s:
+            try:
+                s.bind((host, port))
+            except OSError:
+                continue
+        if port not in given_out:
+            given_out.add(port)
+            return port
 
 
 def free_address(host=HOST):
