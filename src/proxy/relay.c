@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "base/mem.h"
 #include "tls/error.h"
 
 #define RECORD_MAX (16u << 10) /* plain bytes of a TLS record (RFC 8446, section 5.1) */
@@ -17,6 +18,15 @@
 
 /* The BIO. It never asks to write later: what does not fit the scratch is sent or queued. */
 
+/* In front of what follows: their records were encrypted first. */
+static void release_tickets(struct session *s)
+{
+	memcpy(s->worker->send, s->tickets, s->tickets_len);
+	s->worker->out_len = s->tickets_len;
+	free(s->tickets);
+	s->tickets = NULL;
+}
+
 static int bio_write(BIO *b, const char *data, int len)
 {
 	struct session *s = BIO_get_data(b);
@@ -24,6 +34,8 @@ static int bio_write(BIO *b, const char *data, int len)
 	size_t left = (size_t)len;
 
 	BIO_clear_retry_flags(b);
+	if (s->tickets)
+		release_tickets(s);
 	while (left) {
 		size_t room = SCRATCH_SEND - w->out_len, n = left < room ? left : room;
 
@@ -108,6 +120,23 @@ int relay_flush(struct session *s)
 	if (conn_queued(&s->client) > ANSWERS_MAX)
 		conn_pause(&s->client);
 	return rc < 0 ? -1 : 0;
+}
+
+void relay_hold_tickets(struct session *s)
+{
+	struct worker *w = s->worker;
+
+	if (!w->out_len)
+		return;
+	s->tickets = mem_dup(w->send, w->out_len);
+	s->tickets_len = w->out_len;
+	w->out_len = 0;
+}
+
+int relay_send_tickets(struct session *s)
+{
+	release_tickets(s);
+	return relay_flush(s);
 }
 
 /* Both directions are over, and nothing is left to send: closing says the rest. */

@@ -10,6 +10,11 @@ BIO *relay_bio_new(struct session *s);
 
 /* What SSL wrote in this callback goes out in one send(). -1 when the client is gone. */
 int relay_flush(struct session *s);
+/* Keeps what SSL wrote (a TLS 1.3 handshake's tickets) for the next flush that sends something: a
+ * packet of their own costs both ends as much as the answer that they can travel with. Whoever is
+ * sent nothing gets them by relay_send_tickets(). */
+void relay_hold_tickets(struct session *s);
+int relay_send_tickets(struct session *s);
 /* Everything received from the client in this callback goes to the server. */
 void relay_from_client(struct session *s);
 /* The client's end of stream, `clean` when close_notify announced it. */

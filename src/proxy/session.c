@@ -17,7 +17,8 @@
 #include "proxy/relay.h"
 #include "tls/error.h"
 
-#define ASK_AGAIN_MS 100 /* a server whose queue is full */
+#define TICKETS_WAIT_MS 20  /* for something to be sent with; a turn of the wheel comes on top */
+#define ASK_AGAIN_MS    100 /* a server whose queue is full */
 
 static void session_set_state(struct session *s, enum session_state state)
 {
@@ -108,6 +109,7 @@ void session_free(struct session *s)
 	conn_free(&s->backend);
 	if (s->pending)
 		evbuffer_free(s->pending);
+	free(s->tickets);
 	unpin_server(s);
 	let_go(s);
 	free(s);
@@ -309,6 +311,8 @@ static bool step_handshake(struct session *s)
 
 	if (rc == 1) {
 		count_handshake(s);
+		if (SSL_version(s->ssl) >= TLS1_3_VERSION)
+			relay_hold_tickets(s);
 		choose_server(s);
 		if (s->state != SESSION_DEAD && relay_flush(s) < 0)
 			session_abort(s);
@@ -456,6 +460,8 @@ void session_settle(struct session *s)
 		return;
 	half = s->client.ended || s->backend.ended;
 	deadline = s->worker->now + (half ? s->half_closed_ms : s->idle_ms);
+	if (s->tickets && deadline > s->worker->now + TICKETS_WAIT_MS)
+		deadline = s->worker->now + TICKETS_WAIT_MS;
 	/* With nobody left to hear it the client may not go on for ever. */
 	if (s->refused && s->backend.ended && deadline > s->timer.deadline)
 		return;
@@ -467,6 +473,12 @@ static void expire_relay(struct session *s)
 	size_t queued = conn_queued(&s->client) + conn_queued(&s->backend);
 	bool half = s->client.ended || s->backend.ended;
 
+	if (s->tickets) { /* nothing came that they could go with */
+		if (relay_send_tickets(s) < 0)
+			session_abort(s);
+		session_settle(s);
+		return;
+	}
 	/* A slow reader whose queue shrinks is not idle. */
 	if (queued && queued != s->queued_before) {
 		s->queued_before = queued;

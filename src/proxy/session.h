@@ -23,6 +23,8 @@ struct session {
 	struct snapshot *snapshot;   /* until connected, with the next seven */
 	size_t listener;             /* its index there */
 	struct route *route;
+	unsigned char *tickets; /* records with them, to go with the first that follows */
+	size_t tickets_len;
 	struct evbuffer *pending; /* what the client sent before the server was connected */
 	unsigned first, tried;    /* servers: whose turn it was; how many were tried */
 	size_t endpoint;          /* of the server being tried: the next address */

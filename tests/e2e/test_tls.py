@@ -211,3 +211,19 @@ def test_two_keys_for_one_name(run, serve, ca, kind):
     for args in only:
         text = client.s_client(daemon.address, "-servername", "two.example", *args)
         assert client.first_certificate(text) == expected.der, args
+
+
+def test_silent_client_gets_its_ticket(front):
+    """Tickets travel with the first answer; where none comes they are sent all the same."""
+    daemon = front()
+    ctx = client.context(versions=[client.TLS13])
+    with client.Client(daemon.address, "a.example", ctx) as c:
+        while not c.tls.session.has_ticket:
+            c.fill()  # fails after the client's time-out
+            try:
+                c.tls.read(1)
+            except ssl.SSLWantReadError:
+                pass
+        session = c.tls.session
+    with client.Client(daemon.address, "a.example", ctx, session=session) as c:
+        assert c.tls.session_reused
