@@ -42,6 +42,8 @@ struct worker {
 	/* The worker's thread only. */
 	struct event_base *base;
 	struct event *ev_inbox, *ev_tick;
+	int tick_fd; /* a timerfd */
+	bool ticking;
 	struct snapshot *snapshot;
 	TAILQ_HEAD(, worker_listener) listeners;
 	bool paused, draining, stopping;
