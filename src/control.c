@@ -350,15 +350,19 @@ static int make_loop(struct control *c, struct error *err)
 /* Everything that was made, in reverse. False when a job could not be waited for. */
 static bool end(struct control *c)
 {
-	bool joined;
+	bool misc_ended, work_ended;
 
 	admin_close(c->admin);
 	for (size_t i = 0; i < c->n_workers; i++)
 		worker_join(c->workers[i]);
 	free(c->workers);
-	joined = jobs_stop(c->misc, STOP_WAIT_MS);
-	joined = jobs_stop(c->work, STOP_WAIT_MS) && joined;
-	if (!joined)
+	misc_ended = jobs_stop(c->misc, STOP_WAIT_MS);
+	work_ended = jobs_stop(c->work, STOP_WAIT_MS);
+	if (!misc_ended)
+		jobs_abandon(c->misc);
+	if (!work_ended)
+		jobs_abandon(c->work);
+	if (!misc_ended || !work_ended)
 		return false;
 	jobs_done(mailbox_take(&c->work_home));
 	jobs_done(mailbox_take(&c->misc_home));

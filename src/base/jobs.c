@@ -126,3 +126,9 @@ bool jobs_stop(struct jobs *j, long wait_ms)
 	free(j);
 	return true;
 }
+
+void jobs_abandon(struct jobs *j)
+{
+	for (; j->n_threads; j->n_threads--)
+		pthread_detach(j->threads[j->n_threads - 1]);
+}

@@ -27,5 +27,7 @@ void jobs_done(struct mail *mail);
  * false is returned, for a process that ends now (getaddrinfo cannot be told to stop). Queued jobs
  * are handed to done() without being run. */
 bool jobs_stop(struct jobs *j, long wait_ms);
+/* After a jobs_stop() that gave up, in a process that ends now: nobody will join the threads. */
+void jobs_abandon(struct jobs *j);
 
 #endif
