@@ -12,6 +12,8 @@
 #include <cmocka.h>
 
 #include "base/file.h"
+#include "base/str.h"
+#include "conf/conf.h"
 
 char conffile_folder[] = "/tmp/test_conf.XXXXXX";
 char conffile_path[64];
@@ -41,4 +43,29 @@ void conffile_write(const char *path, const char *text)
 	if (file_write(path, text, strlen(text), 0600, &err) < 0)
 		print_error("%s\n", err.text);
 	assert_string_equal(err.text, "");
+}
+
+char *conffile_joined(struct problems *p)
+{
+	struct str s = {0};
+
+	str_add(&s, "", 0);
+	for (size_t i = 0; i < p->n; i++)
+		str_addf(&s, "%s\n",
+			str_starts(p->lines[i], conffile_path) ? p->lines[i] + strlen(conffile_path)
+							       : p->lines[i]);
+	problems_clear(p);
+	return s.data;
+}
+
+void conffile_assert_refused(const char *text, const char *want)
+{
+	struct problems p = {0};
+	char *got;
+
+	conffile_write(conffile_path, text);
+	assert_null(conf_load(conffile_path, &p));
+	got = conffile_joined(&p);
+	assert_string_equal(got, want);
+	free(got);
 }

@@ -30,32 +30,6 @@ static struct conf *load(const char *text)
 	return c;
 }
 
-/* All problems, each line without the file's name. */
-static char *joined(struct problems *p)
-{
-	struct str s = {0};
-
-	str_add(&s, "", 0);
-	for (size_t i = 0; i < p->n; i++)
-		str_addf(&s, "%s\n",
-			str_starts(p->lines[i], conffile_path) ? p->lines[i] + strlen(conffile_path)
-							       : p->lines[i]);
-	problems_clear(p);
-	return s.data;
-}
-
-static void assert_refused(const char *text, const char *want)
-{
-	struct problems p = {0};
-	char *got;
-
-	conffile_write(conffile_path, text);
-	assert_null(conf_load(conffile_path, &p));
-	got = joined(&p);
-	assert_string_equal(got, want);
-	free(got);
-}
-
 static void assert_strings(const struct conf_strings *s, const char *want)
 {
 	struct str got = {0};
@@ -326,7 +300,7 @@ static void assert_token(const char *content, const char *want)
 		assert_string_equal(c->admin.token, want);
 		conf_free(c);
 	} else {
-		assert_refused(text, ":4:37: admin.token_file: the file token is empty\n");
+		conffile_assert_refused(text, ":4:37: admin.token_file: the file token is empty\n");
 	}
 	unlink(path);
 }
@@ -362,13 +336,13 @@ static void loads_the_admin_block_alone(void **state)
 
 	conffile_write(conffile_path, "admin: { addres: ':1' }\n");
 	assert_int_equal(conf_load_admin(conffile_path, &a, &p), -1);
-	got = joined(&p);
+	got = conffile_joined(&p);
 	assert_string_equal(got, ":1:10: admin.addres: unknown key, did you mean \"address\"?\n"
 				 ":1:8: admin.address: is missing\n");
 	free(got);
 	conffile_write(conffile_path, "admin: { address: ':1' }\n");
 	assert_int_equal(conf_load_admin(conffile_path, &a, &p), -1);
-	got = joined(&p);
+	got = conffile_joined(&p);
 	assert_string_equal(
 		got, ":1:8: admin: needs a token, as :1 is neither loopback nor a unix socket\n");
 	free(got);
@@ -388,7 +362,7 @@ static void names_what_a_reload_cannot_change(void **state)
 	conf_check_reload(a, c, &p);
 	assert_int_equal(p.n, 0);
 	conf_check_reload(a, b, &p);
-	got = joined(&p);
+	got = conffile_joined(&p);
 	assert_string_equal(got,
 		":5:12: state_dir: cannot change in a reload: restart lintel\n"
 		":6:7: user: cannot change in a reload: restart lintel\n"
@@ -413,7 +387,7 @@ static void names_files_that_cannot_be_read(void **state)
 		"the configuration: /nowhere/lintel.yaml does not exist: correct the path, or put "
 		"the file there; -c FILE or $LINTEL_CONFIG names another one");
 	assert_non_null(strstr(p.lines[1], "is not a regular file"));
-	got = joined(&p);
+	got = conffile_joined(&p);
 	free(got);
 }
 
@@ -424,7 +398,7 @@ static void adds_problems_at_places(void **state)
 	char *got;
 
 	conf_problem(&p, c, c->routes[0].place, "routes[0]", "is %s", "odd");
-	got = joined(&p);
+	got = conffile_joined(&p);
 	assert_string_equal(got, ":2:10: routes[0]: is odd\n");
 	free(got);
 	conf_free(c);

@@ -424,36 +424,10 @@ static const struct {
 		":3:20: autocert.extra: takes a list of maps of keys\n"},
 };
 
-/* All problems, each line without the file's name. */
-static char *joined(struct problems *p)
-{
-	struct str s = {0};
-
-	str_add(&s, "", 0);
-	for (size_t i = 0; i < p->n; i++)
-		str_addf(&s, "%s\n",
-			str_starts(p->lines[i], conffile_path) ? p->lines[i] + strlen(conffile_path)
-							       : p->lines[i]);
-	problems_clear(p);
-	return s.data;
-}
-
-static void assert_refused(const char *text, const char *want)
-{
-	struct problems p = {0};
-	char *got;
-
-	conffile_write(conffile_path, text);
-	assert_null(conf_load(conffile_path, &p));
-	got = joined(&p);
-	assert_string_equal(got, want);
-	free(got);
-}
-
 static void tells_every_problem(void **state)
 {
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		assert_refused(bad[i].text, bad[i].want);
+		conffile_assert_refused(bad[i].text, bad[i].want);
 }
 
 static void never_tells_a_secret(void **state)
