@@ -165,6 +165,6 @@ void built_clear(struct built *b)
 	listeners_unref(b->listeners);
 	SSL_CTX_free(b->ctx);
 	certs_unref(b->certs);
-	conf_free(b->conf);
+	conf_unref(b->conf);
 	*b = (struct built){0};
 }

@@ -95,7 +95,7 @@ static struct snapshot *make_snapshot(struct control *c, struct built *b, struct
 		log_warn("limits.connections: %llu is more than the limit of open files allows: "
 			 "%llu",
 			(unsigned long long)wanted, (unsigned long long)possible);
-	conf_free(c->conf);
+	conf_unref(c->conf);
 	c->conf = b->conf;
 	*b = (struct built){0};
 	c->loaded = clock_wall_s();
@@ -370,7 +370,7 @@ static bool end(struct control *c)
 	snapshot_unref(c->snapshot);
 	servers_clear(&c->servers);
 	view_clear(&c->view);
-	conf_free(c->conf);
+	conf_unref(c->conf);
 	reloader_clear(&c->reloader);
 	event_free(c->ev_hup);
 	event_free(c->ev_usr1);

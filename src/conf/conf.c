@@ -120,6 +120,7 @@ struct conf *conf_load(const char *file, struct problems *p)
 		return NULL;
 	ld.state_dir = state_dir = early_state_dir(file, tree->root);
 	conf = mem_zalloc(sizeof(*conf));
+	atomic_init(&conf->refs, 1);
 	conf->file = mem_strdup(file);
 	option_load(&ld, &schema_root, tree->root, conf);
 	conf->workers_auto = conf->workers == 0;
@@ -136,7 +137,7 @@ struct conf *conf_load(const char *file, struct problems *p)
 	tree_free(tree);
 	free(state_dir);
 	if (p->n != before) {
-		conf_free(conf);
+		conf_unref(conf);
 		return NULL;
 	}
 	return conf;
@@ -176,9 +177,15 @@ void conf_admin_clear(struct conf_admin *admin)
 	*admin = (struct conf_admin){0};
 }
 
-void conf_free(struct conf *c)
+struct conf *conf_ref(struct conf *c)
 {
-	if (!c)
+	atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+	return c;
+}
+
+void conf_unref(struct conf *c)
+{
+	if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) > 1)
 		return;
 	providers_clear(c);
 	option_clear(&schema_root, c);

@@ -1,10 +1,12 @@
 /* The configuration: one typed struct, filled from the YAML file through the option rows of
  * schema.c. Every rule of a single option has been checked when conf_load() returns; what needs the
- * system (files, ports, users) is found by build.c. Immutable once loaded; belongs to who loaded
- * it. conf_load() blocks: start-up, or a job. */
+ * system (files, ports, users) is found by build.c. Immutable once loaded, and refcounted: an order
+ * goes on with the configuration that it was placed under. conf_load() blocks: start-up, or a job.
+ */
 #ifndef LINTEL_CONF_CONF_H
 #define LINTEL_CONF_CONF_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -76,8 +78,28 @@ struct conf_admin {
 	char *token; /* NULL = none */
 };
 
-enum conf_provider { PROVIDER_LOCAL, PROVIDER_PSEUDO };
+enum conf_provider {
+	PROVIDER_LOCAL,
+	PROVIDER_PSEUDO,
+	PROVIDER_RFC2136, /* from here on: DNS providers, for certificates of an ACME CA */
+};
 enum conf_key_type { KEY_EC256, KEY_EC384, KEY_RSA2048, KEY_RSA3072, KEY_RSA4096 };
+
+/* One option of a DNS provider as it stands in the file, for the provider to understand (dns/): an
+ * entry of a map within `options` is "outer.inner", a scalar is a list of one. */
+struct conf_option {
+	struct conf_place place;
+	char *key;
+	struct conf_strings values; /* secrets, all of them: never shown */
+};
+
+struct conf_propagation {
+	struct conf_place place;
+	bool has_timeout, has_interval; /* given: wins over the DNS provider's own defaults */
+	int64_t timeout_ms, interval_ms;
+	struct conf_strings servers; /* host:port, asked instead of the zone's own name servers */
+	bool disable;
+};
 
 /* autocert main is provider[0], its extras follow; merged already (contract, section 4). */
 struct conf_autocert {
@@ -90,9 +112,40 @@ struct conf_autocert {
 			 */
 	enum conf_key_type key_type;
 	int64_t lifetime_s; /* pseudo: options.lifetime, default 90 days */
+	/* Files named after the pair's paths as written: the first 12 hex digits of the SHA-256 of
+	 * "cert_path|key_path". */
+	char id[13];
+	/* SHA-256, hex, of all that bears on an order: with another one the wait after a failure
+	 * is lifted. */
+	char fingerprint[65];
+
+	/* For an ACME CA (provider >= PROVIDER_RFC2136): */
+	char *email;
+	char *acme_key_path; /* resolved; the default depends on the CA */
+	char *ca_dir_url;
+	struct conf_strings ca_certs;  /* paths, resolved */
+	char *eab_kid, *eab_hmac;      /* both or none; the HMAC key in base64url */
+	char *profile;                 /* NULL = the CA's own choice */
+	char *preferred_chain;         /* CN of the topmost issuer; NULL = the CA's own choice */
+	struct conf_strings resolvers; /* host:port; empty = the system's */
+	struct conf_propagation propagation;
+	struct conf_option *options;
+	size_t n_options;
+};
+
+enum conf_notify { NOTIFY_WEBHOOK, NOTIFY_GOTIFY, NOTIFY_NTFY };
+
+struct conf_notification {
+	struct conf_place place;
+	enum conf_notify provider;
+	char *name, *url, *token, *topic; /* NULL when not given */
+	bool plain;                       /* else markdown */
+	char *method, *mime_type, *payload;
+	bool discord; /* template */
 };
 
 struct conf {
+	atomic_uint refs;
 	char *file;      /* as given, for problems */
 	char *state_dir; /* absolute */
 	char *user;      /* NULL = as started */
@@ -111,6 +164,8 @@ struct conf {
 	struct conf_admin admin;
 	struct conf_autocert *providers; /* always at least main */
 	size_t n_providers;
+	struct conf_notification *notifications;
+	size_t n_notifications;
 	/* Of keys that a reload may not change; those that are not there have none. */
 	struct {
 		struct conf_place state_dir, user, workers, sandbox;
@@ -118,14 +173,15 @@ struct conf {
 };
 
 /* Reads, expands and checks `file`. NULL when there is any problem; each is in `p` then, as
- * "FILE:LINE:COLUMN: PATH: what is wrong". Free with conf_free(). */
+ * "FILE:LINE:COLUMN: PATH: what is wrong". New reference. */
 struct conf *conf_load(const char *file, struct problems *p);
 /* Reads and expands the `admin` block only (and state_dir, for a relative token_file), and looks at
  * nothing else, so that a client needs no other secret of the file. A file without the block gives
  * 0 and `set` false. */
 int conf_load_admin(const char *file, struct conf_admin *admin, struct problems *p);
 void conf_admin_clear(struct conf_admin *admin);
-void conf_free(struct conf *c);
+struct conf *conf_ref(struct conf *c);
+void conf_unref(struct conf *c); /* NULL is fine */
 
 /* Adds a problem at `place` of the file: "FILE:LINE:COLUMN: PATH: ...". For what is found later. A
  * NULL path: the text begins with it. */

@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (conf_load_admin(path, &admin, &p_admin) == 0)
 		assert(!p_admin.n && (!admin.set || admin.address.text));
 	conf_admin_clear(&admin);
-	conf_free(c);
+	conf_unref(c);
 	problems_clear(&p);
 	problems_clear(&p_admin);
 	close(fd);

@@ -70,7 +70,7 @@ static void has_defaults(void **state)
 	assert_int_equal(c->limits.handshake_ms, 10000);
 	assert_int_equal(c->limits.drain_ms, 30000);
 	assert_false(c->admin.set);
-	conf_free(c);
+	conf_unref(c);
 }
 
 static void has_defaults_of_lists(void **state)
@@ -95,7 +95,7 @@ static void has_defaults_of_lists(void **state)
 	assert_string_equal(a->key_path, "/var/lib/lintel/certs/priv.key");
 	assert_false(a->has_paths);
 	assert_int_equal(a->key_type, KEY_EC256);
-	conf_free(c);
+	conf_unref(c);
 }
 
 /* Options that come later may be given, as long as they say what is done anyway. */
@@ -119,7 +119,7 @@ static void takes_later_options_with_their_defaults(void **state)
 		"  ca_certs: []\n"
 		"  propagation: { timeout: 120s, interval: 2s, servers: [], disable: false }\n");
 
-	conf_free(c);
+	conf_unref(c);
 }
 
 static void takes_every_option(void **state)
@@ -211,7 +211,7 @@ static void takes_every_option(void **state)
 	assert_string_equal(c->providers[0].key_path, "/k");
 	assert_true(c->providers[0].has_paths);
 	assert_int_equal(c->providers[0].lifetime_s, 7200);
-	conf_free(c);
+	conf_unref(c);
 }
 
 static void takes_a_host_on_disjoint_listeners(void **state)
@@ -223,7 +223,7 @@ static void takes_a_host_on_disjoint_listeners(void **state)
 			      "  - { hosts: ['*.x'], backends: ['x:3'] }\n");
 
 	assert_int_equal(c->n_routes, 3);
-	conf_free(c);
+	conf_unref(c);
 }
 
 static void takes_anchors_and_aliases(void **state)
@@ -237,7 +237,7 @@ static void takes_anchors_and_aliases(void **state)
 	assert_int_equal(c->routes[1].n_servers, 2);
 	assert_int_equal(c->routes[1].servers[1].place.line, 3);
 	assert_int_equal(c->routes[1].idle_ms, 1000);
-	conf_free(c);
+	conf_unref(c);
 }
 
 static void merges_extras(void **state)
@@ -269,7 +269,7 @@ static void merges_extras(void **state)
 	assert_string_equal(a[3].name, "extra[3]");
 	assert_int_equal(a[3].provider, PROVIDER_LOCAL);
 	assert_strings(&a[3].domains, "a.b|");
-	conf_free(c);
+	conf_unref(c);
 }
 
 static void resolves_paths(void **state)
@@ -282,7 +282,7 @@ static void resolves_paths(void **state)
 	assert_string_equal(c->state_dir, want);
 	snprintf(want, sizeof(want), "%s/st/x/a", real);
 	assert_string_equal(c->tls.certificates[0].pem, want);
-	conf_free(c);
+	conf_unref(c);
 	free(real);
 }
 
@@ -298,7 +298,7 @@ static void assert_token(const char *content, const char *want)
 	if (want) {
 		c = load(text);
 		assert_string_equal(c->admin.token, want);
-		conf_free(c);
+		conf_unref(c);
 	} else {
 		conffile_assert_refused(text, ":4:37: admin.token_file: the file token is empty\n");
 	}
@@ -370,9 +370,9 @@ static void names_what_a_reload_cannot_change(void **state)
 		":7:10: sandbox: cannot change in a reload: restart lintel\n"
 		":4:8: admin.address: cannot change in a reload: restart lintel\n");
 	free(got);
-	conf_free(a);
-	conf_free(b);
-	conf_free(c);
+	conf_unref(a);
+	conf_unref(b);
+	conf_unref(c);
 }
 
 static void names_files_that_cannot_be_read(void **state)
@@ -401,7 +401,7 @@ static void adds_problems_at_places(void **state)
 	got = conffile_joined(&p);
 	assert_string_equal(got, ":2:10: routes[0]: is odd\n");
 	free(got);
-	conf_free(c);
+	conf_unref(c);
 }
 
 static void takes_the_files_that_come_with_it(void **state)
@@ -417,7 +417,7 @@ static void takes_the_files_that_come_with_it(void **state)
 		for (size_t j = 0; j < p.n; j++)
 			print_error("%s\n", p.lines[j]);
 		assert_non_null(c);
-		conf_free(c);
+		conf_unref(c);
 		free(path);
 	}
 }
