@@ -4,6 +4,7 @@
 #ifndef LINTEL_TLS_CERTS_H
 #define LINTEL_TLS_CERTS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
@@ -17,6 +18,13 @@ struct certs_source {
 	const char *place;
 	const char *cert, *key; /* a pair; key NULL = both in `cert` */
 	const char *dir;        /* instead: every *.pem of a folder, by name */
+	/* A pair that somebody looks after: where it is missing or no good, what the table before
+	 * had from there goes on being served, else nothing is. No problem, but a warning unless
+	 * both files are missing. */
+	bool optional;
+	/* No file of it is looked at: what the table before had from there is taken over. The
+	 * sources are those of that table then, in the same order. */
+	bool keep;
 };
 
 struct certs_entry { /* what one name has; at least one is set */

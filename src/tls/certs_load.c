@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -17,10 +18,11 @@
 #define FILES_PER_TURN 32 /* that a thread takes at once; fewer files in all need no thread */
 
 struct job { /* one certificate to be had */
-	const char *place;
+	const struct certs_source *source;
 	char *cert_file;
-	const char *key_file; /* the source's; NULL = both in one */
-	struct certs_item item;
+	const char *key_file;            /* the source's; NULL = both in one */
+	const struct certs_item *before; /* the same files' in the list before; NULL = none */
+	struct certs_item item;          /* no certificate = none to be had */
 	char *problem;
 };
 
@@ -28,7 +30,9 @@ struct loader {
 	struct job *jobs;
 	size_t n;
 	atomic_size_t next;
+	const struct certs_source *sources;
 	const struct certs_item *before;
+	size_t n_before, next_before;      /* the next that may belong to a folder that is kept */
 	const struct certs_item **by_path; /* of `before`; hash table, linear probing */
 	size_t n_slots;
 	struct cert_chain_set *chains;
@@ -61,13 +65,13 @@ static const struct certs_item **find_before(
 }
 
 /* The chains that are in use already are known to the set from the start. */
-static void index_before(struct loader *l, size_t n)
+static void index_before(struct loader *l)
 {
 	l->n_slots = 16;
-	while (l->n_slots < 2 * n)
+	while (l->n_slots < 2 * l->n_before)
 		l->n_slots *= 2;
 	l->by_path = mem_zalloc(l->n_slots * sizeof(*l->by_path));
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < l->n_before; i++) {
 		const struct certs_item *item = &l->before[i];
 		const char *key_file = item->key ? item->key->path : NULL;
 
@@ -101,31 +105,54 @@ static bool same_content(const struct cert *a, const struct cert *b)
 	       memcmp(a->key, b->key, a->key_len) == 0;
 }
 
+static void take_over(struct job *j)
+{
+	const struct certs_item *before = j->before;
+
+	j->item.cert = cert_ref(before->cert);
+	j->item.stamp = before->stamp;
+	if (before->key)
+		j->item.key = key_file_new(j->key_file, &before->key->stamp);
+	j->item.kept = true;
+}
+
+static bool is_missing(const struct job *j)
+{
+	return access(j->cert_file, F_OK) < 0 && errno == ENOENT &&
+	       (!j->key_file || (access(j->key_file, F_OK) < 0 && errno == ENOENT));
+}
+
+/* An autocert pair that nobody has made yet is what its provider tells of, not the table. */
+static void not_had(struct job *j, const char *why)
+{
+	if (!j->source->optional || !is_missing(j))
+		j->problem = mem_strdup(why);
+	if (j->source->optional && j->before)
+		take_over(j);
+}
+
 static void run_job(struct loader *l, struct job *j)
 {
-	const struct certs_item *before = *find_before(l, j->cert_file, j->key_file);
 	struct cert_stamp stamps[2];
 	struct error err = {""};
 	struct cert *c;
 
-	if (before && is_unchanged(before, j)) {
-		stamps[0] = before->stamp;
-		if (before->key)
-			stamps[1] = before->key->stamp;
-		c = cert_ref(before->cert);
-		j->item.kept = true;
-	} else {
-		c = cert_load_stamped(j->cert_file, j->key_file, stamps, &err);
-		if (!c) {
-			j->problem = mem_strdup(err.text);
-			return;
-		}
-		c->chain = cert_chain_intern(l->chains, c->chain);
-		/* A file that was only touched: workers may go on with what they have parsed. */
-		if (before && same_content(c, before->cert)) {
-			cert_unref(c);
-			c = cert_ref(before->cert);
-		}
+	if (!j->before)
+		j->before = *find_before(l, j->cert_file, j->key_file);
+	if (j->before && (j->source->keep || is_unchanged(j->before, j)))
+		take_over(j);
+	if (j->item.cert || j->source->keep)
+		return;
+	c = cert_load_stamped(j->cert_file, j->key_file, stamps, &err);
+	if (!c) {
+		not_had(j, err.text);
+		return;
+	}
+	c->chain = cert_chain_intern(l->chains, c->chain);
+	/* A file that was only touched: workers may go on with what they have parsed. */
+	if (j->before && same_content(c, j->before->cert)) {
+		cert_unref(c);
+		c = cert_ref(j->before->cert);
 	}
 	j->item.cert = c;
 	j->item.stamp = stamps[0];
@@ -174,13 +201,16 @@ static void run_in_threads(struct loader *l)
 		pthread_join(threads[--n], NULL);
 }
 
-static void add_job(struct loader *l, const char *place, char *cert_file, const char *key_file)
+static struct job *add_job(struct loader *l, const struct certs_source *s, char *cert_file)
 {
 	struct job *j = mem_grow(&l->jobs, l->n++, sizeof(*j));
 
-	j->place = place;
+	j->source = s;
 	j->cert_file = cert_file;
-	j->key_file = key_file;
+	j->key_file = s->key;
+	j->item.source = (unsigned)(s - l->sources);
+	j->item.in_dir = s->dir != NULL;
+	return j;
 }
 
 static int is_pem_name(const struct dirent *d)
@@ -211,45 +241,85 @@ static void add_folder(struct loader *l, const struct certs_source *s, struct pr
 	if (n == 0)
 		log_warn("%s: there is no file *.pem in %s", s->place, s->dir);
 	for (int i = 0; i < n; i++) {
-		add_job(l, s->place, mem_printf("%s/%s", s->dir, files[i]->d_name), NULL);
+		add_job(l, s, mem_printf("%s/%s", s->dir, files[i]->d_name));
 		free(files[i]);
 	}
 	free(files);
 }
 
-/* Hands the jobs' items over, or their problems. */
-static void collect(struct loader *l, struct certs_item *items, struct problems *p)
+static bool is_of_folder(const struct certs_item *i, const char *dir)
 {
+	size_t len = strlen(dir);
+
+	return i->in_dir && strncmp(i->cert->file, dir, len) == 0 && i->cert->file[len] == '/' &&
+	       !strchr(i->cert->file + len + 1, '/');
+}
+
+/* The run of items that the same source had in the table before. */
+static void keep_folder(struct loader *l, const struct certs_source *s)
+{
+	size_t i = l->next_before;
+	unsigned source;
+
+	while (i < l->n_before && !is_of_folder(&l->before[i], s->dir))
+		i++;
+	if (i == l->n_before)
+		return; /* it was empty */
+	source = l->before[i].source;
+	for (; i < l->n_before && l->before[i].source == source; i++)
+		add_job(l, s, mem_strdup(l->before[i].cert->file))->before = &l->before[i];
+	l->next_before = i;
+}
+
+/* Hands the jobs' items over, or their problems. Returns how many items. */
+static size_t collect(struct loader *l, struct certs_item *items, struct problems *p)
+{
+	size_t n = 0;
+
 	for (size_t i = 0; i < l->n; i++) {
 		struct job *j = &l->jobs[i];
 
-		if (j->problem)
-			problems_add(p, "%s: %s", j->place, j->problem);
-		items[i] = j->item;
+		if (j->problem && !j->source->optional)
+			problems_add(p, "%s: %s", j->source->place, j->problem);
+		else if (j->problem)
+			log_warn("%s: %s: %s", j->source->place, j->problem,
+				j->item.cert ? "what was loaded from there before is still served"
+					     : "not served");
+		if (j->item.cert)
+			items[n++] = j->item;
 		free(j->problem);
 		free(j->cert_file);
 	}
 	free(l->jobs);
+	return n;
 }
 
 int certs_load_items(const struct certs_source *sources, size_t n_sources,
 	const struct certs_item *before, size_t n_before, struct certs_item **items, size_t *n,
 	struct problems *p)
 {
-	struct loader l = {.before = before, .chains = cert_chain_set_new()};
+	struct loader l = {
+		.sources = sources,
+		.before = before,
+		.n_before = n_before,
+		.chains = cert_chain_set_new(),
+	};
 	size_t problems_before = p->n;
 
-	index_before(&l, n_before);
+	index_before(&l);
 	for (size_t i = 0; i < n_sources; i++) {
-		if (sources[i].dir)
-			add_folder(&l, &sources[i], p);
+		const struct certs_source *s = &sources[i];
+
+		if (s->dir && s->keep)
+			keep_folder(&l, s);
+		else if (s->dir)
+			add_folder(&l, s, p);
 		else
-			add_job(&l, sources[i].place, mem_strdup(sources[i].cert), sources[i].key);
+			add_job(&l, s, mem_strdup(s->cert));
 	}
 	run_in_threads(&l);
-	*n = l.n;
 	*items = mem_zalloc(l.n * sizeof(**items));
-	collect(&l, *items, p);
+	*n = collect(&l, *items, p);
 	cert_chain_set_free(l.chains);
 	free(l.by_path);
 	if (p->n == problems_before)

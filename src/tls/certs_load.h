@@ -21,7 +21,9 @@ struct certs_item { /* a loaded certificate, and what tells whether its files ch
 	struct cert *cert;
 	struct certs_key_file *key; /* NULL = the key is in the certificate's file */
 	struct cert_stamp stamp;
-	bool kept; /* taken over from the list before */
+	unsigned source; /* index in the sources that it was loaded by */
+	bool in_dir;     /* that source was a folder */
+	bool kept;       /* taken over from the list before */
 };
 
 /* Returns 0 and the items, in order of the sources (new; certs_items_free), or -1 with each problem

@@ -1,5 +1,6 @@
 /* Figures for the certificate table: how long a start, a reload without a change and one with one
- * changed file take, what a certificate costs in memory, and what its first use costs.
+ * changed file take, the swap of one, what a certificate costs in memory, and what its first use
+ * costs.
  *
  *     bench_certs [COUNT [FOLDER]]
  *
@@ -124,6 +125,23 @@ static struct certs *build(
 	return t;
 }
 
+/* As after a renewal: one pair of files is read, all else taken over. */
+static void swap_one(const struct maker *m, const struct certs *before)
+{
+	char *path = mem_printf("%s/%06d.pem", m->folder, 0);
+	struct certs_source s[] = {
+		{.place = "bench", .cert = path, .key = path, .optional = true},
+		{.place = "bench", .dir = m->folder, .keep = true},
+	};
+	struct stopwatch began = begin();
+	struct problems p = {0};
+	struct certs *t = certs_build(s, 2, before, &p);
+
+	print("swap of one, all others kept", began, certs_count(t));
+	certs_unref(t);
+	free(path);
+}
+
 static void first_use(const struct certs *t)
 {
 	size_t n = certs_count(t) < 2000 ? certs_count(t) : 2000, heap = heap_bytes();
@@ -185,6 +203,7 @@ int main(int argc, char **argv)
 		certs_unref(t);
 		t = next;
 	}
+	swap_one(&m, t);
 	look_up(t, count);
 	first_use(t);
 	certs_unref(t);

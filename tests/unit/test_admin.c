@@ -863,7 +863,8 @@ static void certificates_are_told(void **state)
 {
 	char *dir = certgen_temp(), want[1024];
 	/* `dir` twice: a file is a certificate twice in the table, but one time series. */
-	struct certs_source sources[] = {{"test", NULL, NULL, dir}, {"test", NULL, NULL, dir}};
+	struct certs_source sources[] = {
+		{.place = "test", .dir = dir}, {.place = "test", .dir = dir}};
 	struct problems p = {0};
 	struct json_object *o;
 	struct certs *certs;

@@ -193,8 +193,9 @@ static void a_clash_goes_to_the_valid_then_to_the_first(void **state)
 	certs_unref(t);
 }
 
-/* What the log said while `t` was built, from its standard error. */
-static size_t count_warnings(const struct certs_source *s, size_t n, struct certs **t)
+/* How many lines with `text` the log had while `*t` was built anew, from its standard error. */
+static size_t count_lines(
+	const struct certs_source *s, size_t n, struct certs **t, const char *text)
 {
 	char *path = path_of("log"), line[2048];
 	int saved = dup(STDERR_FILENO), fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
@@ -210,13 +211,14 @@ static size_t count_warnings(const struct certs_source *s, size_t n, struct cert
 	certs_unref(before);
 	f = fopen(path, "r");
 	while (fgets(line, sizeof(line), f))
-		found += strstr(line, "not served for") != NULL;
+		found += strstr(line, text) != NULL;
 	fclose(f);
 	return found;
 }
 
 static void logs_a_loser_once(void **state)
 {
+	const char *clash = "not served for";
 	struct certs_source s[] = {
 		{.place = "a", .cert = write_pem("a.pem", key, "DNS:a.example,DNS:b.example", 90)},
 		{.place = "b", .cert = write_pem("b.pem", key, "DNS:a.example,DNS:b.example", 90)},
@@ -225,12 +227,12 @@ static void logs_a_loser_once(void **state)
 	struct certs *t = NULL;
 
 	let_files_settle();
-	assert_int_equal(count_warnings(s, 2, &t), 1);
-	assert_int_equal(count_warnings(s, 2, &t), 0);
+	assert_int_equal(count_lines(s, 2, &t, clash), 1);
+	assert_int_equal(count_lines(s, 2, &t, clash), 0);
 	assert_loaded(t, 0, 2);
-	assert_int_equal(count_warnings(turned, 2, &t), 1); /* another one loses */
+	assert_int_equal(count_lines(turned, 2, &t, clash), 1); /* another one loses */
 	write_pem("b.pem", key, "DNS:a.example,DNS:b.example", 91);
-	assert_int_equal(count_warnings(s, 2, &t), 1); /* it is another certificate */
+	assert_int_equal(count_lines(s, 2, &t, clash), 1); /* it is another certificate */
 	certs_unref(t);
 }
 
@@ -354,6 +356,110 @@ static void a_failed_build_leaves_the_table_alone(void **state)
 	certs_unref(t);
 }
 
+static void an_optional_pair_may_be_missing_or_broken(void **state)
+{
+	char *good = write_pem("good.pem", key, "DNS:good.example", 90);
+	char *other = write_pem("other.pem", rsa, "DNS:other.example", 90);
+	char *torn = path_of("torn.pem");
+	struct certs_source s[] = {
+		{.place = "f:1",
+			.cert = path_of("no.crt"),
+			.key = path_of("no.key"),
+			.optional = true},
+		{.place = "f:2", .cert = good, .key = path_of("no.key"), .optional = true},
+		{.place = "f:3", .cert = good, .key = other, .optional = true},
+		{.place = "f:4", .cert = torn, .key = torn, .optional = true},
+		{.place = "f:5", .cert = good},
+	};
+	struct certs *t = NULL;
+
+	certgen_write_text(torn, "-----BEGIN CERTIFICATE-----\nMIIB", 0600);
+	assert_int_equal(count_lines(s, 1, &t, ""), 0);
+	certs_unref(t);
+	t = NULL;
+	assert_int_equal(count_lines(s, 5, &t, "f:"), 3);
+	assert_int_equal(certs_count(t), 1);
+	assert_string_equal(file_for(t, "good.example", CERT_ECDSA), "good.pem");
+	certs_unref(t);
+}
+
+static void an_optional_pair_that_breaks_is_served_on(void **state)
+{
+	char *a = write_pem("a.pem", key, "DNS:a.example", 90);
+	struct certs_source s = {.place = "f:1", .cert = a, .key = a, .optional = true};
+	struct certs *t = build(&s, 1, NULL);
+	struct cert *c = certs_at(t, 0);
+
+	certgen_write_text(a, "nothing", 0600);
+	assert_int_equal(count_lines(&s, 1, &t, "still served"), 1);
+	assert_ptr_equal(certs_at(t, 0), c);
+	unlink(a);
+	assert_int_equal(count_lines(&s, 1, &t, ""), 0); /* who looks after it tells of that */
+	assert_ptr_equal(certs_at(t, 0), c);
+	write_pem("a.pem", key, "DNS:b.example", 90);
+	assert_int_equal(count_lines(&s, 1, &t, ""), 0);
+	assert_string_equal(file_for(t, "b.example", CERT_ECDSA), "a.pem");
+	assert_null(certs_find(t, "a.example"));
+	certs_unref(t);
+}
+
+static void assert_order(const struct certs *t, const char *const *want, size_t n)
+{
+	assert_int_equal(certs_count(t), n);
+	for (size_t i = 0; i < n; i++)
+		assert_string_equal(strrchr(certs_at(t, i)->file, '/') + 1, want[i]);
+}
+
+/* As a renewed certificate is swapped in: whatever has become of all other files. */
+static void keeps_sources_without_a_look(void **state)
+{
+	char *sub = path_of("sub"), *a = path_of("a.crt");
+	struct certs_source s[] = {
+		{.place = "f:1", .cert = a, .key = a, .optional = true},
+		{.place = "f:2", .cert = write_pem("b.pem", key, "DNS:b.example", 90)},
+		{.place = "f:3", .dir = folder},
+		{.place = "f:4", .dir = sub},
+		{.place = "f:5", .dir = folder}, /* twice, which is silly, but allowed */
+		{.place = "f:6", .cert = write_pem("c.pem", rsa, "DNS:c.example", 90)},
+	};
+	static const char *const want[] = {
+		"b.pem", "b.pem", "c.pem", "d.pem", "b.pem", "c.pem", "c.pem"};
+	static const char *const with_a[] = {
+		"a.crt", "b.pem", "b.pem", "c.pem", "d.pem", "b.pem", "c.pem", "c.pem"};
+	struct certs *t, *next;
+	size_t n = sizeof(s) / sizeof(*s);
+
+	mkdir(sub, 0700);
+	write_pem("sub/d.pem", key, "DNS:d.example", 90);
+	s[1].key = s[1].cert;
+	t = build(s, n, NULL);
+	assert_order(t, want, 7);
+	unlink(s[1].cert);
+	certgen_write_text(s[5].cert, "torn", 0600);
+	certgen_write_text(path_of("new.pem"), "not looked at", 0600);
+	assert_int_equal(rename(sub, path_of("gone")), 0);
+	write_pem("a.crt", key, "DNS:a.example,DNS:d.example", 900);
+	for (size_t i = 1; i < n; i++)
+		s[i].keep = true;
+	next = build(s, n, t);
+	assert_order(next, with_a, 8);
+	assert_loaded(next, 1, 7);
+	for (size_t i = 0; i < 7; i++)
+		assert_ptr_equal(certs_at(next, i + 1), certs_at(t, i));
+	/* First in the order, so it has the name and is the fallback. */
+	assert_string_equal(file_for(next, "d.example", CERT_ECDSA), "a.crt");
+	assert_ptr_equal(certs_fallback(next)->by_kind[CERT_ECDSA], certs_at(next, 0));
+	certs_unref(t);
+	/* And once more, now that it is there. */
+	write_pem("a.crt", key, "DNS:x.example", 900);
+	t = build(s, n, next);
+	assert_order(t, with_a, 8);
+	assert_string_equal(file_for(t, "d.example", CERT_ECDSA), "d.pem");
+	assert_string_equal(file_for(t, "x.example", CERT_ECDSA), "a.crt");
+	certs_unref(t);
+	certs_unref(next);
+}
+
 /* In threads: the order, the names and the shared chain are those of one thread. */
 static void many_files_come_out_in_order(void **state)
 {
@@ -405,6 +511,9 @@ int main(void)
 		TEST(keeps_files_that_did_not_change),
 		TEST(follows_a_link_that_is_switched),
 		TEST(a_failed_build_leaves_the_table_alone),
+		TEST(an_optional_pair_may_be_missing_or_broken),
+		TEST(an_optional_pair_that_breaks_is_served_on),
+		TEST(keeps_sources_without_a_look),
 		TEST(many_files_come_out_in_order),
 	};
 
