@@ -4,9 +4,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "autocert/pseudo.h"
+#include "autocert/store.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "dns/provider.h"
 #include "tls/handshake.h"
 
 static void listener_problem(
@@ -70,54 +71,51 @@ static void clear_sources(struct sources *s)
 	free(s->v);
 }
 
-/* What is not there yet and will come is no problem: the handshakes that need it are refused. */
-static bool is_awaited(const struct conf_autocert *a, bool mint)
+/* What is not there and nobody said that it would be is no problem. */
+static bool is_absent(const struct conf_autocert *a)
 {
-	bool optional = a->provider == PROVIDER_LOCAL ? !a->has_paths : !mint;
+	return !a->has_paths && (access(a->cert_path, F_OK) < 0 || access(a->key_path, F_OK) < 0);
+}
 
-	return optional && (access(a->cert_path, F_OK) < 0 || access(a->key_path, F_OK) < 0);
+/* What an order will need: found now, by whoever changes the configuration, and not at night. */
+static void check_provider(
+	const struct conf *c, const struct conf_autocert *a, bool dry, struct problems *p)
+{
+	struct error err;
+
+	if (conf_is_acme(a))
+		dns_provider_free(dns_provider_new(c, a, p));
+	if (dry)
+		return;
+	if (store_repair_pair(a->cert_path, a->key_path, &err) < 0)
+		log_warn("autocert: %s: %s", a->name, err.text);
+	if (store_check_folder(a->cert_path, &err) < 0 ||
+		store_check_folder(a->key_path, &err) < 0 ||
+		(conf_is_acme(a) && store_check_folder(a->acme_key_path, &err) < 0))
+		conf_problem(p, c, a->place, NULL, "autocert: %s: %s", a->name, err.text);
 }
 
 static void add_provider(struct sources *s, const struct conf *c, const struct conf_autocert *a,
-	bool mint, struct problems *p)
+	bool dry, struct problems *p)
 {
+	struct certs_source source = {.cert = a->cert_path, .key = a->key_path};
 	char path[64];
-	struct error err;
 
 	snprintf(path, sizeof(path), "autocert: %s", a->name);
-	if (a->provider == PROVIDER_PSEUDO && mint && pseudo_ensure(c->state_dir, a, &err) < 0) {
-		conf_problem(p, c, a->place, NULL, "%s", err.text);
-		return;
-	}
-	if (is_awaited(a, mint))
-		return;
-	add_source(s, c, a->place, path,
-		&(struct certs_source){.cert = a->cert_path, .key = a->key_path});
-}
-
-/* Unless they are still to be made. */
-static void warn_without_certificates(const struct built *b, bool mint)
-{
-	for (size_t i = 0; !mint && i < b->conf->n_providers; i++)
-		if (b->conf->providers[i].provider == PROVIDER_PSEUDO)
+	if (a->provider == PROVIDER_LOCAL) {
+		if (is_absent(a))
 			return;
-	if (certs_count(b->certs) == 0)
-		log_warn("there is no certificate: every handshake will be refused; "
-			 "tls.certificates names some, autocert others");
+	} else {
+		check_provider(c, a, dry, p);
+		source.optional = true; /* what is missing or broken is obtained */
+	}
+	add_source(s, c, a->place, path, &source);
 }
 
-int build_tls(struct built *b, const struct certs *before, bool mint, struct problems *p)
+static void add_sources(struct sources *s, const struct conf *c, bool dry, struct problems *p)
 {
-	const struct conf *c = b->conf;
-	struct sources s = {0};
-	size_t problems = p->n;
-	struct error err;
-
-	b->ctx = tls_context_new(&c->tls, &err);
-	if (!b->ctx)
-		conf_problem(p, c, c->tls.place, NULL, "%s", err.text);
 	for (size_t i = 0; i < c->n_providers; i++)
-		add_provider(&s, c, &c->providers[i], mint, p);
+		add_provider(s, c, &c->providers[i], dry, p);
 	for (size_t i = 0; i < c->tls.n_certificates; i++) {
 		const struct conf_certificate *from = &c->tls.certificates[i];
 		struct certs_source source = {
@@ -128,11 +126,34 @@ int build_tls(struct built *b, const struct certs *before, bool mint, struct pro
 		char path[64];
 
 		snprintf(path, sizeof(path), "tls.certificates[%zu]", i);
-		add_source(&s, c, from->place, path, &source);
+		add_source(s, c, from->place, path, &source);
 	}
+}
+
+static void warn_without_certificates(const struct built *b)
+{
+	for (size_t i = 0; i < b->conf->n_providers; i++)
+		if (b->conf->providers[i].provider != PROVIDER_LOCAL)
+			return; /* it is on its way */
+	if (certs_count(b->certs) == 0)
+		log_warn("there is no certificate: every handshake will be refused; "
+			 "tls.certificates names some, autocert others");
+}
+
+int build_tls(struct built *b, const struct certs *before, bool dry, struct problems *p)
+{
+	const struct conf *c = b->conf;
+	struct sources s = {0};
+	size_t problems = p->n;
+	struct error err;
+
+	b->ctx = tls_context_new(&c->tls, &err);
+	if (!b->ctx)
+		conf_problem(p, c, c->tls.place, NULL, "%s", err.text);
+	add_sources(&s, c, dry, p);
 	b->certs = certs_build(s.v, s.n, before, p);
 	if (b->certs)
-		warn_without_certificates(b, mint);
+		warn_without_certificates(b);
 	clear_sources(&s);
 	return p->n == problems ? 0 : -1;
 }
@@ -149,7 +170,7 @@ int build_all(
 	if (p->n == 0) {
 		/* Both, so that all problems are seen at once. */
 		build_listeners(b, before->listeners, p);
-		build_tls(b, before->certs, true, p);
+		build_tls(b, before->certs, false, p);
 	}
 	if (p->n) {
 		if (b->listeners)
@@ -167,4 +188,16 @@ void built_clear(struct built *b)
 	certs_unref(b->certs);
 	conf_unref(b->conf);
 	*b = (struct built){0};
+}
+
+int build_autocert(struct built *b, const struct build_before *before, struct problems *p)
+{
+	struct sources s = {0};
+
+	add_sources(&s, before->conf, true, p);
+	for (size_t i = 0; i < s.n; i++)
+		s.v[i].keep = !s.v[i].optional;
+	b->certs = certs_build(s.v, s.n, before->certs, p);
+	clear_sources(&s);
+	return b->certs ? 0 : -1;
 }

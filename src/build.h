@@ -26,9 +26,10 @@ int build_all(
 	struct built *b, const char *file, const struct build_before *before, struct problems *p);
 /* The two halves, for the start, which drops privileges in between; b->conf is set. */
 int build_listeners(struct built *b, const struct listeners *before, struct problems *p);
-/* `mint`: pseudo certificates that are missing are made. `check` starts nothing and makes nothing.
- */
-int build_tls(struct built *b, const struct certs *before, bool mint, struct problems *p);
+/* `dry`: nothing on disk is made or mended, as `check` wants it. */
+int build_tls(struct built *b, const struct certs *before, bool dry, struct problems *p);
+/* Only b->certs: the pairs of autocert read anew, all others taken over without a look. */
+int build_autocert(struct built *b, const struct build_before *before, struct problems *p);
 void built_clear(struct built *b);
 
 #endif

@@ -73,7 +73,7 @@ static int ask(const char *conf_file, struct fetch_request *req, const char *pat
 			"lintel: the daemon at %s refuses the token of %s; was admin.token changed "
 			"without a reload?\n",
 			admin.address.text, conf_file);
-		free(res->body);
+		fetch_response_clear(res);
 		rc = -1;
 	}
 	free(url);
@@ -119,7 +119,7 @@ int client_reload(const char *conf_file)
 		say_refusal(&res, answer);
 	}
 	json_object_put(answer);
-	free(res.body);
+	fetch_response_clear(&res);
 	return status;
 }
 
@@ -356,6 +356,6 @@ int client_status(const char *conf_file, bool json)
 	else
 		print_status(status);
 	json_object_put(status);
-	free(res.body);
+	fetch_response_clear(&res);
 	return good ? 0 : 1;
 }

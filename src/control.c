@@ -17,20 +17,24 @@
 #include "config.h"
 #include "proxy/worker.h"
 #include "reload.h"
+#include "renewals.h"
 #include "resolve.h"
 #include "start.h"
 #include "systemd.h"
 #include "view.h"
 
-#define STOP_WAIT_MS 500 /* for job threads at the end */
+#define STOP_WAIT_MS  500  /* for job threads at the end */
+#define ORDER_WAIT_MS 2000 /* for those that have records to remove */
+#define ORDERS        4    /* certificates that are obtained at a time */
 
 struct control {
 	const char *file;
 	struct event_base *base;
 	struct event *ev_hup, *ev_usr1, *ev_term, *ev_int;
-	struct event *ev_second, *ev_rotate, *ev_drained, *ev_work, *ev_misc, *ev_workers;
-	struct mailbox work_home, misc_home, workers_home;
-	struct jobs *work, *misc;
+	struct event *ev_second, *ev_rotate, *ev_drained, *ev_work, *ev_misc, *ev_orders,
+		*ev_workers;
+	struct mailbox work_home, misc_home, orders_home, workers_home;
+	struct jobs *work, *misc, *orders;
 	struct conf *conf;
 	struct snapshot *snapshot; /* the newest */
 	struct servers servers;
@@ -44,6 +48,7 @@ struct control {
 	int lock;
 	bool draining;
 	struct reloader reloader;
+	struct renewals renewals;
 	int64_t started, loaded;
 	struct view view;
 };
@@ -55,6 +60,7 @@ static void publish(struct control *c, struct snapshot *s)
 	struct snapshot *before = c->snapshot;
 
 	c->snapshot = s;
+	c->renewals.certs = s->certs;
 	for (size_t i = 0; i < c->n_workers; i++)
 		worker_post(c->workers[i], WORKER_PUBLISH, snapshot_ref(s));
 	c->unseen += c->n_workers;
@@ -137,7 +143,7 @@ static void on_rotate(evutil_socket_t fd, short what, void *arg)
 	publish(c, s);
 }
 
-/* Reload */
+/* Reload, and the swap of a certificate */
 
 static struct snapshot *before_reload(void *arg, struct build_before *before)
 {
@@ -164,10 +170,21 @@ static int publish_reload(void *arg, struct built *b, struct error *err)
 	log_configure(c->conf->log_level, c->conf->log_format);
 	if (c->admin)
 		admin_configure(c->admin, &c->conf->admin);
+	renewals_configure(&c->renewals, c->conf);
 	certs_loaded(c->snapshot->certs, &read, &kept);
 	log_info("reloaded %s: %zu certificates (%zu read, %zu unchanged), %zu routes", c->file,
 		certs_count(c->snapshot->certs), read, kept, c->conf->n_routes);
 	return 0;
+}
+
+static void publish_certs(void *arg, struct certs *certs)
+{
+	struct control *c = arg;
+	struct snapshot *s = snapshot_copy(c->snapshot);
+
+	certs_unref(s->certs);
+	s->certs = certs;
+	publish(c, s);
 }
 
 static void on_hup(evutil_socket_t fd, short what, void *arg)
@@ -176,7 +193,7 @@ static void on_hup(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	reloader_ask(&c->reloader, NULL, NULL);
+	reloader_ask(&c->reloader, RELOAD_ALL, NULL, NULL);
 }
 
 static void on_usr1(evutil_socket_t fd, short what, void *arg)
@@ -225,6 +242,7 @@ static void on_stop(evutil_socket_t signum, short what, void *arg)
 	c->draining = true;
 	systemd_tell("STOPPING=1");
 	reloader_stop(&c->reloader);
+	renewals_stop(&c->renewals);
 	if (c->conf->limits.drain_ms)
 		snprintf(within, sizeof(within), " within limits.drain, %lld ms",
 			(long long)c->conf->limits.drain_ms);
@@ -275,8 +293,10 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (!c->draining)
-		resolver_tick(c->resolver, &c->servers);
+	if (c->draining)
+		return;
+	resolver_tick(c->resolver, &c->servers);
+	renewals_tick(&c->renewals);
 }
 
 /* Admin */
@@ -309,7 +329,7 @@ static void admin_reload(void *arg, admin_reload_done *done, void *done_arg)
 {
 	struct control *c = arg;
 
-	reloader_ask(&c->reloader, done, done_arg);
+	reloader_ask(&c->reloader, RELOAD_ALL, done, done_arg);
 }
 
 /* Start */
@@ -332,7 +352,7 @@ static int make_loop(struct control *c, struct error *err)
 	if (!c->base)
 		return error_set(err, "cannot make an event loop");
 	if (mailbox_init(&c->work_home, err) < 0 || mailbox_init(&c->misc_home, err) < 0 ||
-		mailbox_init(&c->workers_home, err) < 0)
+		mailbox_init(&c->orders_home, err) < 0 || mailbox_init(&c->workers_home, err) < 0)
 		return -1;
 	make_event(c, &c->ev_hup, SIGHUP, EV_SIGNAL, on_hup, c, NULL);
 	make_event(c, &c->ev_usr1, SIGUSR1, EV_SIGNAL, on_usr1, c, NULL);
@@ -343,29 +363,38 @@ static int make_loop(struct control *c, struct error *err)
 	make_event(c, &c->ev_drained, -1, 0, on_drain_over, c, NULL);
 	make_event(c, &c->ev_work, c->work_home.fd, EV_READ, on_jobs_home, &c->work_home, NULL);
 	make_event(c, &c->ev_misc, c->misc_home.fd, EV_READ, on_jobs_home, &c->misc_home, NULL);
+	make_event(
+		c, &c->ev_orders, c->orders_home.fd, EV_READ, on_jobs_home, &c->orders_home, NULL);
 	make_event(c, &c->ev_workers, c->workers_home.fd, EV_READ, on_workers_home, c, NULL);
 	return 0;
+}
+
+/* False when one of its jobs could not be waited for. */
+static bool end_jobs(struct jobs *jobs, long wait_ms, struct mailbox *home)
+{
+	if (!jobs_stop(jobs, wait_ms)) {
+		jobs_abandon(jobs);
+		return false;
+	}
+	jobs_done(mailbox_take(home));
+	return true;
 }
 
 /* Everything that was made, in reverse. False when a job could not be waited for. */
 static bool end(struct control *c)
 {
-	bool misc_ended, work_ended;
+	bool clean;
 
 	admin_close(c->admin);
 	for (size_t i = 0; i < c->n_workers; i++)
 		worker_join(c->workers[i]);
 	free(c->workers);
-	misc_ended = jobs_stop(c->misc, STOP_WAIT_MS);
-	work_ended = jobs_stop(c->work, STOP_WAIT_MS);
-	if (!misc_ended)
-		jobs_abandon(c->misc);
-	if (!work_ended)
-		jobs_abandon(c->work);
-	if (!misc_ended || !work_ended)
+	clean = end_jobs(c->orders, ORDER_WAIT_MS, &c->orders_home);
+	clean &= end_jobs(c->misc, STOP_WAIT_MS, &c->misc_home);
+	clean &= end_jobs(c->work, STOP_WAIT_MS, &c->work_home);
+	if (!clean)
 		return false;
-	jobs_done(mailbox_take(&c->work_home));
-	jobs_done(mailbox_take(&c->misc_home));
+	renewals_clear(&c->renewals);
 	resolver_free(c->resolver);
 	snapshot_unref(c->snapshot);
 	servers_clear(&c->servers);
@@ -381,9 +410,11 @@ static bool end(struct control *c)
 	event_free(c->ev_drained);
 	event_free(c->ev_work);
 	event_free(c->ev_misc);
+	event_free(c->ev_orders);
 	event_free(c->ev_workers);
 	mailbox_clear(&c->work_home);
 	mailbox_clear(&c->misc_home);
+	mailbox_clear(&c->orders_home);
 	mailbox_clear(&c->workers_home);
 	event_base_free(c->base);
 	close(c->lock);
@@ -409,15 +440,18 @@ static int start_threads(struct control *c, struct built *b, struct error *err)
 
 	c->misc = jobs_start(2, 4096, &c->misc_home, err);
 	c->work = c->misc ? jobs_start(1, 16, &c->work_home, err) : NULL;
-	if (!c->work)
+	c->orders = c->work ? jobs_start(ORDERS, 4096, &c->orders_home, err) : NULL;
+	if (!c->orders)
 		return -1;
 	c->resolver = resolver_new(c->misc, addresses_changed, c);
 	reloader_init(&c->reloader, c->file, c->work,
-		&(struct reload_owner){c, before_reload, publish_reload});
+		&(struct reload_owner){c, before_reload, publish_reload, publish_certs});
+	renewals_init(&c->renewals, c->orders, &c->orders_home, &c->reloader);
 	tickets = tickets_rotate(NULL, err);
 	if (!tickets)
 		return -1;
 	c->snapshot = make_snapshot(c, b, tickets);
+	c->renewals.certs = c->snapshot->certs;
 	c->workers = mem_zalloc((size_t)c->conf->workers * sizeof(*c->workers));
 	for (; c->n_workers < (size_t)c->conf->workers; c->n_workers++) {
 		c->workers[c->n_workers] = worker_start(c->n_workers, snapshot_ref(c->snapshot),
@@ -474,7 +508,7 @@ static int start(struct control *c, struct built *b, struct problems *p)
 		warn_unreadable(c->conf);
 	if (start_enter_sandbox(c->conf, &err) < 0)
 		goto fail;
-	if (build_tls(b, NULL, true, p) < 0)
+	if (build_tls(b, NULL, false, p) < 0)
 		return -1;
 	if (make_loop(c, &err) < 0 || log_start(c->conf->log_file, &err) < 0)
 		goto fail;
@@ -484,6 +518,7 @@ static int start(struct control *c, struct built *b, struct problems *p)
 	mine.arg = c;
 	if (c->admin && admin_start(c->admin, c->base, &mine, &err) < 0)
 		goto fail;
+	renewals_configure(&c->renewals, c->conf);
 	return 0;
 fail:
 	problems_add(p, "%s", err.text);
@@ -534,7 +569,7 @@ static void check_as_user(struct built *b, struct problems *p)
 		(geteuid() == 0 ? privileges_drop(user, &err) : privileges_find(user, &err)) < 0)
 		conf_problem(p, b->conf, b->conf->places.user, NULL, "%s", err.text);
 	else
-		build_tls(b, NULL, false, p);
+		build_tls(b, NULL, true, p);
 	if (user)
 		warn_unreadable(b->conf);
 }

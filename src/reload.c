@@ -9,12 +9,12 @@
 struct reload {
 	struct job job;
 	struct reloader *reloader;
+	enum reload_kind kind;
 	struct build_before before;
 	struct snapshot *pinned; /* what `before` borrows from */
 	struct built built;
 	struct problems problems;
-	struct reload_waiter *waiters;
-	size_t n_waiters;
+	struct reload_queue waiters;
 	bool published; /* only the workers' reports are missing */
 };
 
@@ -24,23 +24,28 @@ void reloader_init(
 	*r = (struct reloader){.file = file, .jobs = jobs, .owner = *owner};
 }
 
-static void tell(struct reload_waiter **waiters, size_t *n, const struct problems *p)
+static void tell(struct reload_queue *q, const struct problems *p)
 {
-	for (size_t i = 0; i < *n; i++)
-		(*waiters)[i].done((*waiters)[i].arg, p);
-	free(*waiters);
-	*waiters = NULL;
-	*n = 0;
+	struct reload_queue told = *q;
+
+	*q = (struct reload_queue){0};
+	for (size_t i = 0; i < told.n; i++)
+		told.waiters[i].done(told.waiters[i].arg, p);
+	free(told.waiters);
 }
 
 static void run(struct job *job)
 {
 	struct reload *l = (struct reload *)job;
 
-	build_all(&l->built, l->reloader->file, &l->before, &l->problems);
+	switch (l->kind) {
+	case RELOAD_CERTS: build_autocert(&l->built, &l->before, &l->problems); break;
+	case RELOAD_ALL: build_all(&l->built, l->reloader->file, &l->before, &l->problems); break;
+	case RELOAD_KINDS: break;
+	}
 }
 
-static void start(struct reloader *r);
+static void start_next(struct reloader *r);
 
 /* Whoever asked is answered, and what was asked for meanwhile is started. */
 static void finish(struct reloader *r)
@@ -48,12 +53,12 @@ static void finish(struct reloader *r)
 	struct reload *l = r->running;
 
 	r->running = NULL;
-	systemd_tell("READY=1");
-	tell(&l->waiters, &l->n_waiters, &l->problems);
+	if (l->kind == RELOAD_ALL)
+		systemd_tell("READY=1");
+	tell(&l->waiters, &l->problems);
 	problems_clear(&l->problems);
 	free(l);
-	if (r->again && !r->stopping)
-		start(r);
+	start_next(r);
 }
 
 static void note_refused(struct reloader *r, const struct problems *p)
@@ -66,27 +71,44 @@ static void note_refused(struct reloader *r, const struct problems *p)
 		log_error("%s", p->lines[i]);
 }
 
-static void done(struct job *job)
+static int publish_all(struct reload *l)
 {
-	struct reload *l = (struct reload *)job;
 	struct reloader *r = l->reloader;
 	struct error err;
 
-	if (r->stopping && !l->problems.n)
-		problems_add(&l->problems, "this process is stopping");
 	if (!l->problems.n && r->owner.publish(r->owner.arg, &l->built, &err) < 0)
 		problems_add(&l->problems, "%s", err.text);
 	free(r->last_error);
 	r->last_error = NULL;
-	if (l->problems.n) {
-		if (l->built.listeners)
-			listeners_unlink_gone(l->built.listeners, l->before.listeners);
-		built_clear(&l->built);
-		note_refused(r, &l->problems);
-	} else {
+	if (!l->problems.n) {
 		r->succeeded++;
-		l->published = true;
+		return 0;
 	}
+	if (l->built.listeners)
+		listeners_unlink_gone(l->built.listeners, l->before.listeners);
+	built_clear(&l->built);
+	note_refused(r, &l->problems);
+	return -1;
+}
+
+static int publish_certs(struct reload *l)
+{
+	if (l->problems.n)
+		return -1;
+	l->reloader->owner.publish_certs(l->reloader->owner.arg, l->built.certs);
+	l->built.certs = NULL;
+	return 0;
+}
+
+static void done(struct job *job)
+{
+	struct reload *l = (struct reload *)job;
+	struct reloader *r = l->reloader;
+
+	if (r->stopping && !l->problems.n)
+		problems_add(&l->problems, "this process is stopping");
+	l->published = (l->kind == RELOAD_ALL ? publish_all(l) : publish_certs(l)) == 0;
+	built_clear(&l->built);
 	snapshot_unref(l->pinned);
 	/* Else the last worker's report does, so that what is answered is true of all of them. */
 	if (!l->published)
@@ -95,25 +117,25 @@ static void done(struct job *job)
 
 /* One runs at a time; whoever asks meanwhile is answered by one more, which sees the newest files.
  */
-static void start(struct reloader *r)
+static void start_next(struct reloader *r)
 {
+	enum reload_kind kind = RELOAD_CERTS;
 	struct reload *l;
 
-	if (r->running) {
-		r->again = true;
+	while (kind < RELOAD_KINDS && !r->queues[kind].wanted)
+		kind++;
+	if (r->running || r->stopping || kind == RELOAD_KINDS)
 		return;
-	}
-	r->again = false;
-	systemd_tell("RELOADING=1");
+	if (kind == RELOAD_ALL)
+		systemd_tell("RELOADING=1");
 	l = mem_zalloc(sizeof(*l));
 	l->job.run = run;
 	l->job.done = done;
 	l->reloader = r;
+	l->kind = kind;
 	l->pinned = r->owner.before(r->owner.arg, &l->before);
-	l->waiters = r->waiting;
-	l->n_waiters = r->n_waiting;
-	r->waiting = NULL;
-	r->n_waiting = 0;
+	l->waiters = r->queues[kind];
+	r->queues[kind] = (struct reload_queue){0};
 	r->running = l;
 	if (!jobs_submit(r->jobs, &l->job)) { /* never: it is the only one */
 		problems_add(&l->problems, "too much is being done at once, try again");
@@ -121,8 +143,9 @@ static void start(struct reloader *r)
 	}
 }
 
-void reloader_ask(struct reloader *r, admin_reload_done *answer, void *arg)
+void reloader_ask(struct reloader *r, enum reload_kind kind, admin_reload_done *answer, void *arg)
 {
+	struct reload_queue *q = &r->queues[kind];
 	struct problems stopping = {0};
 
 	if (r->stopping) {
@@ -133,11 +156,12 @@ void reloader_ask(struct reloader *r, admin_reload_done *answer, void *arg)
 		return;
 	}
 	if (answer) {
-		*(struct reload_waiter *)mem_grow(&r->waiting, r->n_waiting, sizeof(*r->waiting)) =
+		*(struct reload_waiter *)mem_grow(&q->waiters, q->n, sizeof(*q->waiters)) =
 			(struct reload_waiter){answer, arg};
-		r->n_waiting++;
+		q->n++;
 	}
-	start(r);
+	q->wanted = true;
+	start_next(r);
 }
 
 void reloader_taken_up(struct reloader *r)
@@ -152,9 +176,10 @@ void reloader_stop(struct reloader *r)
 
 	r->stopping = true;
 	problems_add(&stopping, "this process is stopping");
-	tell(&r->waiting, &r->n_waiting, &stopping);
+	for (enum reload_kind kind = 0; kind < RELOAD_KINDS; kind++)
+		tell(&r->queues[kind], &stopping);
 	if (r->running && !r->running->published)
-		tell(&r->running->waiters, &r->running->n_waiters, &stopping);
+		tell(&r->running->waiters, &stopping);
 	problems_clear(&stopping);
 }
 

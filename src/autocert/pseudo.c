@@ -1,11 +1,9 @@
 #include "autocert/pseudo.h"
 
 #include <errno.h>
-#include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
-#include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -14,41 +12,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "autocert/key.h"
 #include "autocert/store.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "tls/cert.h"
+#include "tls/error.h"
 
 #define BACKDATE_S    300 /* for clients whose clock is behind */
 #define CA_LIFETIME_S (INT64_C(3650) * 86400)
 #define SERIAL_BYTES  16 /* RFC 5280, 4.1.2.2: at most 20 */
-
-static int openssl_error(struct error *err, const char *what)
-{
-	const char *reason = ERR_reason_error_string(ERR_peek_last_error());
-
-	error_set(err, "%s: %s", what, reason ? reason : "OpenSSL gave no reason");
-	ERR_clear_error();
-	return -1;
-}
-
-static EVP_PKEY *make_key(enum conf_key_type type, struct error *err)
-{
-	EVP_PKEY *key = NULL;
-
-	switch (type) {
-	case KEY_EC256: key = EVP_EC_gen("P-256"); break;
-	case KEY_EC384: key = EVP_EC_gen("P-384"); break;
-	case KEY_RSA2048: key = EVP_RSA_gen(2048); break;
-	case KEY_RSA3072: key = EVP_RSA_gen(3072); break;
-	case KEY_RSA4096: key = EVP_RSA_gen(4096); break;
-	}
-	if (!key)
-		openssl_error(err, "cannot make a key");
-	return key;
-}
 
 static bool set_random_serial(X509 *x)
 {
@@ -113,7 +88,7 @@ static X509 *make_ca_certificate(EVP_PKEY *key, struct error *err)
 		X509_sign(x, key, EVP_sha256()))
 		return x;
 fail:
-	openssl_error(err, "cannot make the CA's certificate");
+	tls_error_set(err, "cannot make the CA's certificate");
 	X509_free(x);
 	return NULL;
 }
@@ -132,7 +107,9 @@ static char *alt_names(const struct conf_strings *domains)
 static X509 *make_leaf(const struct conf_autocert *a, EVP_PKEY *key, const struct cert_parsed *ca,
 	int64_t ca_until, struct error *err)
 {
-	int64_t from = clock_wall_s() - BACKDATE_S, until = from + a->lifetime_s;
+	int64_t now = clock_wall_s(), until = now + a->lifetime_s;
+	/* A short life is not mostly past when it begins. */
+	int64_t from = now - (a->lifetime_s < 10 * BACKDATE_S ? a->lifetime_s / 10 : BACKDATE_S);
 	X509 *x = begin_certificate(key, from, until < ca_until ? until : ca_until);
 	bool rsa = EVP_PKEY_is_a(key, "RSA");
 	char *names = alt_names(&a->domains);
@@ -147,7 +124,7 @@ static X509 *make_leaf(const struct conf_autocert *a, EVP_PKEY *key, const struc
 		!add_extension(x, ca->leaf, NID_authority_key_identifier, "keyid:always") ||
 		!add_extension(x, ca->leaf, NID_subject_alt_name, names) ||
 		!X509_sign(x, ca->key, EVP_sha256())) {
-		openssl_error(err, "cannot make the certificate");
+		tls_error_set(err, "cannot make the certificate");
 		X509_free(x);
 		x = NULL;
 	}
@@ -155,39 +132,27 @@ static X509 *make_leaf(const struct conf_autocert *a, EVP_PKEY *key, const struc
 	return x;
 }
 
-static int write_pair(
-	X509 *x, EVP_PKEY *key, const char *cert_path, const char *key_path, struct error *err)
+/* New strings; 0 or -1. */
+static int write_pems(X509 *x, EVP_PKEY *key, char **cert, char **key_out, struct error *err)
 {
-	BIO *cert_bio = BIO_new(BIO_s_mem()), *key_bio = BIO_new(BIO_s_mem());
-	char *cert_pem, *key_pem = NULL;
+	BIO *bio = BIO_new(BIO_s_mem());
+	char *data;
+	long len;
 	int rc = -1;
 
-	/* The NUL at the end makes strings of them. */
-	if (!cert_bio || !key_bio || !PEM_write_bio_X509(cert_bio, x) ||
-		!PEM_write_bio_PKCS8PrivateKey(key_bio, key, NULL, NULL, 0, NULL, NULL) ||
-		BIO_write(cert_bio, "", 1) != 1 || BIO_write(key_bio, "", 1) != 1) {
-		openssl_error(err, "cannot write PEM");
+	*key_out = key_pem(key, err);
+	if (!*key_out)
+		goto out;
+	if (!bio || !PEM_write_bio_X509(bio, x)) {
+		tls_error_set(err, "cannot write a certificate as PEM");
+		key_pem_free(*key_out);
 		goto out;
 	}
-	BIO_get_mem_data(cert_bio, &cert_pem);
-	BIO_get_mem_data(key_bio, &key_pem);
-	rc = store_write_pair(cert_path, cert_pem, key_path, key_pem, err);
-	OPENSSL_cleanse(key_pem, strlen(key_pem));
+	len = BIO_get_mem_data(bio, &data);
+	*cert = mem_strndup(data, (size_t)len);
+	rc = 0;
 out:
-	BIO_free(cert_bio);
-	BIO_free(key_bio);
-	return rc;
-}
-
-/* Puts what is left of a CA that cannot be used out of the way. */
-static int put_aside(const char *path, int64_t now, struct error *err)
-{
-	char *aside = mem_printf("%s.broken-%lld", path, (long long)now);
-	int rc = 0;
-
-	if (access(path, F_OK) == 0 && rename(path, aside) < 0)
-		rc = error_set_errno(err, "cannot rename %s to %s", path, aside);
-	free(aside);
+	BIO_free(bio);
 	return rc;
 }
 
@@ -203,10 +168,16 @@ static bool is_kept_from_us(const char *path)
 
 static int make_ca(const char *cert_path, const char *key_path, struct error *err)
 {
-	EVP_PKEY *key = make_key(KEY_EC256, err);
+	EVP_PKEY *key = key_make(KEY_EC256, err);
 	X509 *x = key ? make_ca_certificate(key, err) : NULL;
-	int rc = x ? write_pair(x, key, cert_path, key_path, err) : -1;
+	char *cert_text = NULL, *key_text = NULL;
+	int rc = x ? write_pems(x, key, &cert_text, &key_text, err) : -1;
 
+	if (rc == 0) {
+		rc = store_write_pair(cert_path, cert_text, key_path, key_text, err);
+		key_pem_free(key_text);
+		free(cert_text);
+	}
 	if (rc == 0)
 		log_info("pseudo: made a CA; clients that shall trust its certificates need %s",
 			cert_path);
@@ -241,7 +212,6 @@ static struct cert *get_ca(const char *state_dir, struct cert_parsed *ca, struct
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	char *cert_path = mem_printf("%s/pseudo/ca.crt", state_dir);
 	char *key_path = mem_printf("%s/pseudo/ca.key", state_dir);
-	int64_t now = clock_wall_s();
 	struct cert *c = NULL;
 
 	pthread_mutex_lock(&lock);
@@ -257,9 +227,9 @@ static struct cert *get_ca(const char *state_dir, struct cert_parsed *ca, struct
 			error_set(err, "%s", why.text);
 			goto out;
 		}
-		log_warn("pseudo: %s; what is there is kept as *.broken-%lld, and a new CA made",
-			why.text, (long long)now);
-		if (put_aside(cert_path, now, err) < 0 || put_aside(key_path, now, err) < 0)
+		log_warn("pseudo: %s; what is there is kept as *.broken-<time>, and a new CA made",
+			why.text);
+		if (store_put_aside(cert_path, err) < 0 || store_put_aside(key_path, err) < 0)
 			goto out;
 	}
 	if (make_ca(cert_path, key_path, err) == 0)
@@ -271,87 +241,51 @@ out:
 	return c;
 }
 
-static bool has_name(const struct cert *c, const char *name)
+struct pseudo {
+	struct cert *cert;
+	struct cert_parsed parsed;
+};
+
+struct pseudo *pseudo_open(const char *state_dir, struct error *err)
 {
-	for (size_t i = 0; i < c->n_names; i++) {
-		if (strcmp(c->names[i], name) == 0)
-			return true;
-	}
-	return false;
+	struct pseudo *p = mem_zalloc(sizeof(*p));
+
+	p->cert = get_ca(state_dir, &p->parsed, err);
+	if (p->cert)
+		return p;
+	free(p);
+	return NULL;
 }
 
-static bool is_issued_by(const struct cert *c, const struct cert_parsed *ca)
+void pseudo_close(struct pseudo *p)
 {
-	struct cert_parsed p;
-	bool good = cert_parse(c, &p, NULL) == 0 &&
-		    X509_check_issued(ca->leaf, p.leaf) == X509_V_OK &&
-		    X509_verify(p.leaf, ca->key) == 1;
+	if (!p)
+		return;
+	cert_parsed_clear(&p->parsed);
+	cert_unref(p->cert);
+	free(p);
+}
+
+bool pseudo_is_issuer(const struct pseudo *p, const struct cert *c)
+{
+	struct cert_parsed leaf;
+	bool good = cert_parse(c, &leaf, NULL) == 0 &&
+		    X509_check_issued(p->parsed.leaf, leaf.leaf) == X509_V_OK &&
+		    X509_verify(leaf.leaf, p->parsed.key) == 1;
 
 	ERR_clear_error();
-	cert_parsed_clear(&p);
+	cert_parsed_clear(&leaf);
 	return good;
 }
 
-/* Why a new certificate is needed, in `why`; false when the old one does. */
-static bool needs_new(
-	const struct conf_autocert *a, const struct cert_parsed *ca, struct error *why)
+int pseudo_mint(const struct pseudo *p, const struct conf_autocert *a, char **cert_text,
+	char **key_text, struct error *err)
 {
-	int64_t now = clock_wall_s();
-	bool needed = true;
-	struct cert *c;
+	EVP_PKEY *key = key_make(a->key_type, err);
+	X509 *x = key ? make_leaf(a, key, &p->parsed, p->cert->not_after, err) : NULL;
+	int rc = x ? write_pems(x, key, cert_text, key_text, err) : -1;
 
-	if (access(a->cert_path, F_OK) < 0 && access(a->key_path, F_OK) < 0) {
-		error_set(why, "there was none");
-		return true;
-	}
-	c = cert_load(a->cert_path, a->key_path, why);
-	if (!c)
-		return true;
-	for (size_t i = 0; i < a->domains.n; i++) {
-		if (!has_name(c, a->domains.v[i])) {
-			error_set(why, "the old one lacks %s", a->domains.v[i]);
-			goto out;
-		}
-	}
-	if (!is_issued_by(c, ca))
-		error_set(why, "the old one is not of this CA");
-	else if (now < c->not_before || c->not_after - now < (c->not_after - c->not_before) / 3)
-		error_set(why, "the old one has less than a third of its life left");
-	else
-		needed = false;
-out:
-	cert_unref(c);
-	return needed;
-}
-
-int pseudo_ensure(const char *state_dir, const struct conf_autocert *a, struct error *err)
-{
-	struct cert_parsed ca = {0};
-	struct error why = {""};
-	EVP_PKEY *key = NULL;
-	X509 *x = NULL;
-	struct cert *ca_cert = get_ca(state_dir, &ca, err);
-	int rc = -1;
-
-	if (!ca_cert || store_repair_pair(a->cert_path, a->key_path, err) < 0)
-		goto out;
-	if (!needs_new(a, &ca, &why)) {
-		rc = 0;
-		goto out;
-	}
-	key = make_key(a->key_type, err);
-	if (key)
-		x = make_leaf(a, key, &ca, ca_cert->not_after, err);
-	if (!x || write_pair(x, key, a->cert_path, a->key_path, err) < 0)
-		goto out;
-	log_info("autocert: %s: pseudo: minted %s (%s)", a->name, a->cert_path, why.text);
-	rc = 1;
-out:
-	if (rc < 0)
-		error_prefix(err, "autocert: %s: pseudo", a->name);
 	X509_free(x);
 	EVP_PKEY_free(key);
-	cert_parsed_clear(&ca);
-	cert_unref(ca_cert);
 	return rc;
 }

@@ -1,17 +1,24 @@
 /* The provider `pseudo`: a throw-away CA in state_dir/pseudo (ca.crt, ca.key; made on first use)
- * that mints certificates into the configured paths with no network at all. Blocking: start-up, or
- * a job. */
+ * that mints certificates with no network at all. Blocking: a job. */
 #ifndef LINTEL_AUTOCERT_PSEUDO_H
 #define LINTEL_AUTOCERT_PSEUDO_H
 
+#include <stdbool.h>
+
 #include "base/error.h"
 #include "conf/conf.h"
+#include "tls/cert.h"
 
-/* Mints provider `a`'s certificate (its key type, domains, lifetime) when the pair at its paths is
- * missing, does not match, lacks a configured domain, was not issued by this CA or has less than a
- * third of its life left; else leaves it. Key 0600 PKCS#8, certificate 0644 leaf first, directories
- * 0755. Returns 1 when minted (which is logged, with the reason), 0 when kept, -1 with a sentence
- * that names the provider. */
-int pseudo_ensure(const char *state_dir, const struct conf_autocert *a, struct error *err);
+struct pseudo; /* the CA, opened for one job */
+
+/* The CA of this state_dir, made where there is none; one that cannot be used is kept aside with a
+ * warning and a new one made. NULL with a sentence where it may not be read. */
+struct pseudo *pseudo_open(const char *state_dir, struct error *err);
+void pseudo_close(struct pseudo *p); /* NULL is fine */
+bool pseudo_is_issuer(const struct pseudo *p, const struct cert *c);
+/* A certificate by `a`'s domains, key type and lifetime, with its key, as PEM: new strings, the
+ * second for key_pem_free(). */
+int pseudo_mint(const struct pseudo *p, const struct conf_autocert *a, char **cert_text,
+	char **key_text, struct error *err);
 
 #endif

@@ -1,13 +1,18 @@
 #include "autocert/store.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <stdbool.h>
-#include <stdint.h>
+#include <fcntl.h>
+#include <openssl/crypto.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "acme/key.h"
+#include "autocert/key.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -83,4 +88,185 @@ out:
 	free(new_cert);
 	free(new_key);
 	return rc;
+}
+
+int store_check_folder(const char *path, struct error *err)
+{
+	char *probe = mem_printf("%s.probe", path);
+	int rc = make_folder_of(path, err), fd;
+
+	if (rc == 0) {
+		unlink(probe);
+		fd = open(probe, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+		if (fd < 0)
+			rc = file_write_error(err, "cannot write", path);
+		else
+			close(fd);
+		unlink(probe);
+	}
+	free(probe);
+	return rc;
+}
+
+int store_put_aside(const char *path, struct error *err)
+{
+	char *aside = mem_printf("%s.broken-%lld", path, (long long)clock_wall_s());
+	int rc = 0;
+
+	if (rename(path, aside) < 0 && errno != ENOENT)
+		rc = error_set_errno(err, "cannot rename %s to %s", path, aside);
+	free(aside);
+	return rc;
+}
+
+/* Failure marks */
+
+static char *mark_path(const struct conf_autocert *a)
+{
+	char *folder = file_folder(a->cert_path);
+	char *path = mem_printf("%s/.last_failure-%s", folder, a->id);
+
+	free(folder);
+	return path;
+}
+
+int store_mark_failure(const struct conf_autocert *a, int64_t at, struct error *err)
+{
+	char *path = mark_path(a), date[CLOCK_RFC3339_SIZE];
+	int rc = make_folder_of(path, err);
+
+	clock_rfc3339(date, at, -1);
+	if (rc == 0)
+		rc = file_write(path, date, strlen(date), 0600, err);
+	free(path);
+	return rc;
+}
+
+void store_clear_failure(const struct conf_autocert *a)
+{
+	char *path = mark_path(a);
+
+	unlink(path);
+	free(path);
+}
+
+int64_t store_last_failure(const struct conf_autocert *a)
+{
+	char *path = mark_path(a);
+	size_t len;
+	char *text = file_read(path, 100, &len, NULL);
+	struct tm tm = {0};
+	int64_t at = 0;
+
+	/* The seed's program writes fractions and offsets; to the second is enough. */
+	if (text && strptime(text, "%Y-%m-%dT%H:%M:%S", &tm))
+		at = (int64_t)timegm(&tm);
+	free(text);
+	free(path);
+	return at;
+}
+
+/* Keys */
+
+static int put_key(const char *path, EVP_PKEY *key, struct error *err)
+{
+	char *pem = key_pem(key, err);
+	int rc = pem ? make_folder_of(path, err) : -1;
+
+	if (rc == 0)
+		rc = file_write(path, pem, strlen(pem), 0600, err);
+	key_pem_free(pem);
+	return rc;
+}
+
+static EVP_PKEY *read_key(const char *path, struct error *err)
+{
+	size_t len;
+	char *data = file_read(path, CERT_FILE_MAX, &len, err);
+	EVP_PKEY *key = data ? acme_key_parse(data, len, err) : NULL;
+
+	if (data)
+		OPENSSL_cleanse(data, len);
+	free(data);
+	return key;
+}
+
+static char *order_key_path(const char *state_dir, const char *id)
+{
+	return mem_printf("%s/autocert/%s.key", state_dir, id);
+}
+
+int store_put_order_key(const char *state_dir, const char *id, EVP_PKEY *key, struct error *err)
+{
+	char *path = order_key_path(state_dir, id);
+	int rc = put_key(path, key, err);
+
+	free(path);
+	return rc;
+}
+
+EVP_PKEY *store_get_order_key(const char *state_dir, const char *id, struct error *err)
+{
+	char *path = order_key_path(state_dir, id);
+	EVP_PKEY *key = read_key(path, err);
+
+	free(path);
+	return key;
+}
+
+void store_drop_order_key(const char *state_dir, const char *id)
+{
+	char *path = order_key_path(state_dir, id);
+
+	unlink(path);
+	free(path);
+}
+
+int store_put_account_key(const char *path, EVP_PKEY *key, struct error *err)
+{
+	return put_key(path, key, err);
+}
+
+static EVP_PKEY *make_account_key(const char *path, struct error *err)
+{
+	EVP_PKEY *key = key_make(KEY_EC256, err);
+
+	if (key && put_key(path, key, err) < 0) {
+		EVP_PKEY_free(key);
+		key = NULL;
+	}
+	return key;
+}
+
+/* Several providers share an account: the lock is for jobs that come at the same time. */
+EVP_PKEY *store_account_key(const char *path, bool *made, struct error *err)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	struct error why = {""};
+	EVP_PKEY *key = NULL;
+
+	*made = false;
+	pthread_mutex_lock(&lock);
+	if (access(path, F_OK) < 0 && errno == ENOENT) {
+		*made = true;
+	} else if (access(path, R_OK) < 0) {
+		error_set_errno(err, "cannot read the account key %s", path);
+		goto out;
+	} else {
+		key = read_key(path, &why);
+		if (key)
+			goto out;
+		log_warn("account key %s: %s; it is kept as *.broken-<time>, and a new account "
+			 "will be made",
+			path, why.text);
+		if (store_put_aside(path, err) < 0)
+			goto out;
+		*made = true;
+	}
+	key = make_account_key(path, err);
+	if (key)
+		log_info("account key %s: made", path);
+out:
+	pthread_mutex_unlock(&lock);
+	return key;
 }

@@ -1,11 +1,19 @@
-/* A certificate's two files as one. They may lie in different directories and are regular files, so
- * no single rename swaps them: both are written beside their targets and synced, then renamed one
- * right after the other; a crash in between is repaired from what the files hold. Blocking:
+/* What autocert keeps: certificates, keys, marks and the state of each provider. Today all of it
+ * lies in files of this machine; whatever else may keep it one day stands behind these functions.
+ *
+ * A certificate's two files are one: they may lie in different directories and are regular files,
+ * so no single rename swaps them. Both are written beside their targets and synced, then renamed
+ * one right after the other; a crash in between is repaired from what the files hold. Blocking:
  * start-up, or a job. */
 #ifndef LINTEL_AUTOCERT_STORE_H
 #define LINTEL_AUTOCERT_STORE_H
 
+#include <openssl/evp.h>
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "base/error.h"
+#include "conf/conf.h"
 
 /* Writes the certificate 0644 and the key 0600, the directories 0755 where they are missing. A
  * failure leaves the old pair in place. */
@@ -14,5 +22,29 @@ int store_write_pair(const char *cert_path, const char *cert_pem, const char *ke
 
 /* Ends or takes back a swap that was cut off; does nothing where none was. */
 int store_repair_pair(const char *cert_path, const char *key_path, struct error *err);
+
+/* Whether a file could be made in the folder of `path`, which is made where it is missing. */
+int store_check_folder(const char *path, struct error *err);
+
+/* The failure mark, `.last_failure-<id>` beside the certificate, 0600: one RFC 3339 time. */
+int store_mark_failure(const struct conf_autocert *a, int64_t at, struct error *err);
+void store_clear_failure(const struct conf_autocert *a);
+int64_t store_last_failure(const struct conf_autocert *a); /* 0 = there is none that can be read */
+
+/* The key of a certificate that is ordered, but not there yet: state_dir/autocert/<id>.key, 0600.
+ */
+int store_put_order_key(const char *state_dir, const char *id, EVP_PKEY *key, struct error *err);
+EVP_PKEY *store_get_order_key(const char *state_dir, const char *id, struct error *err);
+void store_drop_order_key(const char *state_dir, const char *id);
+
+/* The account key at `path`; made where there is none (*made). One that is no key is kept aside
+ * with a warning and a new one made: the CA will know it as a new account. One that may not be
+ * read is an error. NULL with a sentence. */
+EVP_PKEY *store_account_key(const char *path, bool *made, struct error *err);
+/* Puts another one in its place (a rollover). */
+int store_put_account_key(const char *path, EVP_PKEY *key, struct error *err);
+
+/* Puts what is no good out of the way: PATH.broken-<time>. Nothing there is fine. */
+int store_put_aside(const char *path, struct error *err);
 
 #endif

@@ -223,6 +223,27 @@ static void check_routes(struct check *c)
 	check_hosts(c);
 }
 
+static void check_notifications(struct check *c)
+{
+	char path[64];
+
+	for (size_t i = 0; i < c->conf->n_notifications; i++) {
+		const struct conf_notification *n = &c->conf->notifications[i];
+
+		snprintf(path, sizeof(path), "notifications[%zu]", i);
+		if (n->provider == NOTIFY_GOTIFY && !n->token)
+			problem(c, path, "gotify needs the token of an application");
+		if (n->provider == NOTIFY_NTFY && !n->topic)
+			problem(c, path, "ntfy needs a topic");
+		if (n->provider != NOTIFY_WEBHOOK &&
+			(n->method || n->mime_type || n->payload || n->discord))
+			problem(c, path,
+				"method, mime_type, payload and template are the webhook's");
+		if (n->payload && n->discord)
+			problem(c, path, "takes one of: payload, template");
+	}
+}
+
 void check_admin(struct option_loader *ld, const struct node *node, const struct conf_admin *a)
 {
 	size_t before;
@@ -244,5 +265,6 @@ void check_conf(struct option_loader *ld, const struct node *root, const struct 
 	check_listens(&c);
 	check_tls(&c);
 	check_routes(&c);
+	check_notifications(&c);
 	check_admin(ld, node_get(root, "admin"), &conf->admin);
 }

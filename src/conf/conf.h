@@ -133,15 +133,18 @@ struct conf_autocert {
 	size_t n_options;
 };
 
+/* Whether its certificates come from an ACME CA. */
+bool conf_is_acme(const struct conf_autocert *a);
+
 enum conf_notify { NOTIFY_WEBHOOK, NOTIFY_GOTIFY, NOTIFY_NTFY };
 
 struct conf_notification {
 	struct conf_place place;
 	enum conf_notify provider;
 	char *name, *url, *token, *topic; /* NULL when not given */
-	bool plain;                       /* else markdown */
+	int plain;                        /* 1, else markdown */
 	char *method, *mime_type, *payload;
-	bool discord; /* template */
+	int discord; /* 1: that template */
 };
 
 struct conf {

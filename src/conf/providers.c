@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "conf/acme.h"
 #include "conf/schema.h"
+#include "conf/value.h"
 
 #define MAX_EXTRAS 100000
 
@@ -83,45 +85,83 @@ static struct item *merge_extra(
 	return items;
 }
 
-static void load_provider(struct option_loader *ld, const struct node *at, const struct item *items,
-	size_t n, size_t n_quiet, struct conf_autocert *a)
+/* A path as it is written, after ${}: what files are named after. */
+static char *written_path(const struct item *items, size_t n, const char *key)
+{
+	const struct item *i = find_item(items, n, key);
+	char *text = NULL;
+
+	if (i && i->value->kind == NODE_SCALAR)
+		text = value_expand(i->value->text, NULL);
+	return text ? text : mem_strdup(find_row(key)->fallback);
+}
+
+static void load_options(struct option_loader *ld, const struct item *items, size_t n,
+	size_t n_quiet, struct conf_autocert *a)
 {
 	const struct item *options = find_item(items, n, "options");
-	const struct option_map *map;
+	const struct node *given = options ? options->value : NULL;
 	struct problems *problems = ld->problems;
-	const struct node *given = NULL;
-	size_t before;
+	size_t before = option_enter(ld, ".options");
+
+	if (options && (size_t)(options - items) < n_quiet)
+		ld->problems = NULL;
+	if (conf_is_acme(a)) {
+		acme_load_options(ld, given, a);
+	} else {
+		const struct option_map *map = a->provider == PROVIDER_PSEUDO
+						       ? &schema_pseudo_options
+						       : &schema_local_options;
+
+		if (given)
+			option_load(ld, map, given, a);
+		else
+			option_load_items(ld, map, NULL, NULL, 0, 0, a);
+	}
+	option_leave(ld, before);
+	ld->problems = problems;
+}
+
+/* Domains that are there, but wrong, were told of. */
+static void want_domains(struct option_loader *ld, const struct node *at, const struct item *items,
+	size_t n, const struct conf_autocert *a)
+{
+	const struct item *domains = find_item(items, n, "domains");
+
+	if (a->domains.n || (domains && (domains->value->kind != NODE_LIST || domains->value->n)))
+		return;
+	if (a->provider == PROVIDER_PSEUDO)
+		option_problem(ld, at,
+			"the provider pseudo needs domains: the names to put into its "
+			"certificate");
+	else if (conf_is_acme(a))
+		option_problem(ld, at, "needs domains: the names to get a certificate for");
+}
+
+/* `main` NULL: it is main. */
+static void load_provider(struct option_loader *ld, const struct node *at, const struct item *items,
+	size_t n, size_t n_quiet, struct conf_autocert *a, const struct conf_autocert *main)
+{
+	char *cert_path = written_path(items, n, "cert_path");
+	char *key_path = written_path(items, n, "key_path");
+	size_t problems = ld->problems->n;
 
 	a->provider = (enum conf_provider) - 1; /* stays when the name is a wrong one */
 	option_load_items(ld, &schema_autocert, at, items, n, n_quiet, a);
-	if (a->provider == (enum conf_provider) - 1)
-		return;
-	map = a->provider == PROVIDER_PSEUDO ? &schema_pseudo_options : &schema_local_options;
-	if (options) {
-		given = options->value;
-		if ((size_t)(options - items) < n_quiet)
-			ld->problems = NULL;
+	if (a->provider != (enum conf_provider) - 1) {
+		load_options(ld, items, n, n_quiet, a);
+		want_domains(ld, at, items, n, a);
+		if (conf_is_acme(a) && ld->problems->n == problems)
+			acme_check(ld, at, a);
+		acme_complete(ld, a, main, find_item(items, n, "ca_dir_url") != NULL, cert_path,
+			key_path);
 	}
-	before = option_enter(ld, ".options");
-	if (given)
-		option_load(ld, map, given, a);
-	else
-		option_load_items(ld, map, NULL, NULL, 0, 0, a);
-	option_leave(ld, before);
-	ld->problems = problems;
-	/* Domains that are there, but wrong, were told of. */
-	if (a->provider == PROVIDER_PSEUDO && !a->domains.n) {
-		const struct item *domains = find_item(items, n, "domains");
-
-		if (!domains || (domains->value->kind == NODE_LIST && !domains->value->n))
-			option_problem(ld, at,
-				"the provider pseudo needs domains: the names to put into its "
-				"certificate");
-	}
+	free(cert_path);
+	free(key_path);
 }
 
 static void load_extra(struct option_loader *ld, const struct node *main, const struct node *extra,
-	struct conf_autocert *a)
+	struct conf_autocert *a, const struct conf_autocert *first)
 {
 	size_t n, quiet;
 	struct item *items;
@@ -135,7 +175,7 @@ static void load_extra(struct option_loader *ld, const struct node *main, const 
 	if (node_get(extra, "extra"))
 		option_problem(ld, extra, "cannot have an extra of its own");
 	items = merge_extra(main, extra, &n, &quiet);
-	load_provider(ld, extra, items, n, quiet, a);
+	load_provider(ld, extra, items, n, quiet, a, first);
 	free(items);
 	/* A default that is main's file would be one more problem. */
 	if (!is_set(extra, "cert_path")) {
@@ -216,11 +256,12 @@ void providers_load(struct option_loader *ld, const struct node *root, struct co
 	conf->n_providers = 1 + n;
 	conf->providers[0].name = mem_strdup("main");
 	load_provider(ld, is_map ? node : NULL, is_map ? node->items : NULL, is_map ? node->n : 0,
-		0, &conf->providers[0]);
+		0, &conf->providers[0], NULL);
 	for (size_t i = 1; i <= n; i++) {
 		conf->providers[i].name = mem_printf("extra[%zu]", i);
 		in = option_enter(ld, ".%s", conf->providers[i].name);
-		load_extra(ld, node, extra->items[i - 1].value, &conf->providers[i]);
+		load_extra(ld, node, extra->items[i - 1].value, &conf->providers[i],
+			&conf->providers[0]);
 		option_leave(ld, in);
 	}
 	option_leave(ld, before);
@@ -230,8 +271,14 @@ void providers_load(struct option_loader *ld, const struct node *root, struct co
 void providers_clear(struct conf *conf)
 {
 	for (size_t i = 0; i < conf->n_providers; i++) {
+		acme_clear(&conf->providers[i]);
 		option_clear(&schema_autocert, &conf->providers[i]);
 		free(conf->providers[i].name);
 	}
 	free(conf->providers);
+}
+
+bool conf_is_acme(const struct conf_autocert *a)
+{
+	return a->provider >= PROVIDER_RFC2136;
 }

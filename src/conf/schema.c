@@ -78,11 +78,99 @@ static int check_domain(char **text, struct error *err)
 	return 0;
 }
 
+static int check_email(char **text, struct error *err)
+{
+	const char *at = strchr(*text, '@');
+
+	if (is_ascii(*text) && at && at != *text && at[1] && !strpbrk(*text, " \t,<>"))
+		return 0;
+	return error_set(err, "\"%.100s\" is no e-mail address", *text);
+}
+
+/* host:port, the port 53 when it is not given. */
+static int check_name_server(char **text, struct error *err)
+{
+	struct address a;
+	char *with_port = NULL;
+	int rc;
+
+	if (address_parse(&a, *text, err) < 0) {
+		with_port = strchr(*text, ':') && **text != '[' ? mem_printf("[%s]:53", *text)
+								: mem_printf("%s:53", *text);
+		rc = address_parse(&a, with_port, NULL);
+		if (rc < 0) {
+			free(with_port);
+			return -1;
+		}
+	}
+	rc = a.kind == ADDRESS_IP || a.kind == ADDRESS_NAME
+		     ? 0
+		     : error_set(err, "\"%.200s\" is no host:port of a name server", *text);
+	address_clear(&a);
+	if (with_port) {
+		free(*text);
+		*text = with_port;
+	}
+	return rc;
+}
+
+static int check_ca_url(char **text, struct error *err)
+{
+	struct address a;
+	const char *host = *text;
+	char *authority;
+	bool loopback = false;
+
+	if (str_starts(*text, "https://") && (*text)[8] && (*text)[8] != '/')
+		return 0;
+	if (str_starts(*text, "http://")) {
+		host += 7;
+		authority = mem_strndup(host, strcspn(host, "/?#"));
+		if (address_parse(&a, authority, NULL) == 0) {
+			loopback = address_is_loopback(&a);
+			address_clear(&a);
+		}
+		free(authority);
+		if (loopback)
+			return 0;
+		return error_set(err, "\"%.200s\": a CA is talked to by https:// only", *text);
+	}
+	return error_set(err, "\"%.200s\" is not the https:// URL of a CA's directory", *text);
+}
+
+static int check_base64url(char **text, struct error *err)
+{
+	size_t n =
+		strspn(*text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_");
+
+	/* What it is is a secret. */
+	if (n && n % 4 != 1 && strlen(*text + n) <= 2 && !(*text)[n + strspn(*text + n, "=")])
+		return 0;
+	return error_set(err, "is no base64url: letters, digits, - and _ as the CA gave it");
+}
+
 static int check_alpn(char **text, struct error *err)
 {
 	if (strlen(*text) <= 255)
 		return 0;
 	return error_set(err, "a protocol's name has at most 255 bytes");
+}
+
+static int check_http_url(char **text, struct error *err)
+{
+	if (str_starts(*text, "https://") || str_starts(*text, "http://"))
+		return 0;
+	return error_set(err, "is no http:// or https:// URL"); /* there may be a token in it */
+}
+
+static int check_method(char **text, struct error *err)
+{
+	static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", NULL};
+
+	for (size_t i = 0; methods[i]; i++)
+		if (strcmp(*text, methods[i]) == 0)
+			return 0;
+	return error_set(err, "\"%.40s\" is unknown, possible: GET, POST, PUT, PATCH", *text);
 }
 
 static int check_listen_address(const struct address *a, struct error *err)
@@ -130,12 +218,13 @@ static const struct option_word provider_words[] = {{"local", PROVIDER_LOCAL, fa
 	{"pseudo", PROVIDER_PSEUDO, false}, {"cloudflare", 0, true}, {"route53", 0, true},
 	{"digitalocean", 0, true}, {"godaddy", 0, true}, {"ovh", 0, true}, {"clouddns", 0, true},
 	{"gcloud", 0, true}, {"clouddns_cz", 0, true}, {"azuredns", 0, true}, {"duckdns", 0, true},
-	{"rfc2136", 0, true}, {"httpreq", 0, true}, {"exec", 0, true}, {"acmedns", 0, true}, {0}};
-static const struct option_word notify_words[] = {
-	{"webhook", 0, false}, {"gotify", 0, false}, {"ntfy", 0, false}, {0}};
+	{"rfc2136", PROVIDER_RFC2136, false}, {"dnsupdate", PROVIDER_RFC2136, false},
+	{"httpreq", 0, true}, {"exec", 0, true}, {"acmedns", 0, true}, {0}};
+static const struct option_word notify_words[] = {{"webhook", NOTIFY_WEBHOOK, false},
+	{"gotify", NOTIFY_GOTIFY, false}, {"ntfy", NOTIFY_NTFY, false}, {0}};
 static const struct option_word notify_format_words[] = {
-	{"markdown", 0, false}, {"plain", 0, false}, {0}};
-static const struct option_word notify_template_words[] = {{"discord", 0, false}, {0}};
+	{"markdown", 0, false}, {"plain", 1, false}, {0}};
+static const struct option_word notify_template_words[] = {{"discord", 1, false}, {0}};
 
 /* --- the top level's maps --- */
 
@@ -254,28 +343,34 @@ static const struct option admin_rows[] = {
 MAP(admin, struct conf_admin, offsetof(struct conf_admin, place));
 
 static const struct option notification_rows[] = {
-	ROW("provider", ENUM, .flags = OPTION_REQUIRED, .words = notify_words),
-	ROW("name", STRING),
-	ROW("url", STRING, .flags = OPTION_SECRET),
-	ROW("token", STRING, .flags = OPTION_SECRET),
-	ROW("topic", STRING),
-	ROW("format", ENUM, .words = notify_format_words),
-	ROW("method", STRING),
-	ROW("mime_type", STRING),
-	ROW("payload", STRING),
-	ROW("template", ENUM, .words = notify_template_words),
+	ROW("provider", ENUM, .flags = OPTION_REQUIRED, AT(conf_notification, provider),
+		.words = notify_words),
+	ROW("name", STRING, AT(conf_notification, name)),
+	ROW("url", STRING, .flags = OPTION_REQUIRED | OPTION_SECRET, AT(conf_notification, url),
+		.check = check_http_url),
+	ROW("token", STRING, .flags = OPTION_SECRET, AT(conf_notification, token)),
+	ROW("topic", STRING, AT(conf_notification, topic)),
+	ROW("format", ENUM, AT(conf_notification, plain), .fallback = "markdown",
+		.words = notify_format_words),
+	ROW("method", STRING, AT(conf_notification, method), .check = check_method),
+	ROW("mime_type", STRING, AT(conf_notification, mime_type)),
+	ROW("payload", STRING, AT(conf_notification, payload)),
+	ROW("template", ENUM, AT(conf_notification, discord), .words = notify_template_words),
 };
-static LATER_MAP(notification);
+static MAP(notification, struct conf_notification, offsetof(struct conf_notification, place));
 
 /* --- autocert --- */
 
 static const struct option propagation_rows[] = {
-	LATER("timeout", MS, .fallback = "2m", .min = 1, .max = DAY_MS),
-	LATER("interval", MS, .fallback = "2s", .min = 1, .max = DAY_MS),
-	LATER("servers", STRINGS),
-	LATER("disable", BOOL, .fallback = "false"),
+	ROW("timeout", MS, AT(conf_propagation, timeout_ms), PRESENT(conf_propagation, has_timeout),
+		.fallback = "2m", .min = 1, .max = DAY_MS),
+	ROW("interval", MS, AT(conf_propagation, interval_ms),
+		PRESENT(conf_propagation, has_interval), .fallback = "2s", .min = 1, .max = DAY_MS),
+	ROW("servers", STRINGS, AT(conf_propagation, servers), .max = 100,
+		.check = check_name_server),
+	ROW("disable", BOOL, AT(conf_propagation, disable), .fallback = "false"),
 };
-static LATER_MAP(propagation);
+static MAP(propagation, struct conf_propagation, offsetof(struct conf_propagation, place));
 
 static const struct option autocert_rows[] = {
 	ROW("provider", ENUM, AT(conf_autocert, provider), .fallback = "local",
@@ -289,16 +384,19 @@ static const struct option autocert_rows[] = {
 		.words = key_type_words),
 	ROW("options", OWN),
 	ROW("extra", OWN),
-	LATER("email", STRING),
-	LATER("acme_key_path", PATH, .fallback = "certs/acme.key"),
-	LATER("resolvers", STRINGS),
-	LATER("ca_dir_url", STRING, .fallback = LETS_ENCRYPT),
-	LATER("ca_certs", STRINGS),
-	LATER("eab_kid", STRING),
-	ROW("eab_hmac", STRING, .flags = OPTION_LATER | OPTION_SECRET),
-	LATER("profile", STRING),
-	LATER("preferred_chain", STRING),
-	ROW("propagation", MAP, .map = &schema_propagation),
+	ROW("email", STRING, AT(conf_autocert, email), .check = check_email),
+	ROW("acme_key_path", PATH, AT(conf_autocert, acme_key_path)),
+	ROW("resolvers", STRINGS, AT(conf_autocert, resolvers), .max = 100,
+		.check = check_name_server),
+	ROW("ca_dir_url", STRING, AT(conf_autocert, ca_dir_url), .fallback = LETS_ENCRYPT,
+		.check = check_ca_url),
+	ROW("ca_certs", STRINGS, AT(conf_autocert, ca_certs), .max = 100),
+	ROW("eab_kid", STRING, AT(conf_autocert, eab_kid)),
+	ROW("eab_hmac", STRING, .flags = OPTION_SECRET, AT(conf_autocert, eab_hmac),
+		.check = check_base64url),
+	ROW("profile", STRING, AT(conf_autocert, profile)),
+	ROW("preferred_chain", STRING, AT(conf_autocert, preferred_chain)),
+	ROW("propagation", MAP, AT(conf_autocert, propagation), .map = &schema_propagation),
 };
 MAP(autocert, struct conf_autocert, offsetof(struct conf_autocert, place));
 

@@ -179,7 +179,7 @@ def test_secrets_are_never_shown(run, serve, ca, tmp_path):
         {"admin": {"address": address, "tokn": token}},
         {"admin": {"address": address, f"token:{token}": 1}},
         {"admin": {"address": address, f"token {token}": 1}},
-        {"autocert": {"eab_hmac": token}},
+        {"autocert": {"provider": "rfc2136", "eab_hmac": token}},
         {"notifications": [{"provider": "ntfy", "url": f"https://{token}/", "token": token}]},
     ]
     for change in spoilt:

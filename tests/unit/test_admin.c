@@ -270,7 +270,11 @@ static const char *message_of(const char *answer, int status)
 static struct json_object *fetch_json(const char *path)
 {
 	char *url = mem_printf("http://127.0.0.1:%u%s", d.port, path);
-	struct fetch_request req = {"GET", url, NULL, d.conf.token, NULL, 10000, 1 << 20};
+	struct fetch_request req = {.method = "GET",
+		.url = url,
+		.bearer = d.conf.token,
+		.timeout_ms = 10000,
+		.max_bytes = 1 << 20};
 	struct fetch_response res;
 	struct json_object *o;
 	struct error err;
@@ -616,8 +620,10 @@ static void connections_are_limited(void **state)
 static void works_on_a_unix_socket(void **state)
 {
 	char *folder = certgen_temp(), *path, *address;
-	struct fetch_request req = {
-		"GET", "http://any.example/api/v1/version", NULL, NULL, NULL, 10000, 1 << 20};
+	struct fetch_request req = {.method = "GET",
+		.url = "http://any.example/api/v1/version",
+		.timeout_ms = 10000,
+		.max_bytes = 1 << 20};
 	struct fetch_response res;
 	struct error err;
 	struct stat st;

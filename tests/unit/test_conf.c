@@ -101,24 +101,82 @@ static void has_defaults_of_lists(void **state)
 /* Options that come later may be given, as long as they say what is done anyway. */
 static void takes_later_options_with_their_defaults(void **state)
 {
-	struct conf *c = load(
-		"listen: [{ address: ':443', proxy_protocol: false, trusted: [] }]\n"
-		"routes:\n"
-		"  - hosts: [default]\n"
-		"    backends: [{ address: 'a:1', weight: 1 }]\n"
-		"    balance: round_robin\n"
-		"    proxy_protocol: none\n"
-		"    health_check: { type: none, interval: 5000ms, timeout: 2s, rise: 2, "
-		"fall: '${LT_NONE:-3}' }\n"
-		"limits: { per_ip: 0 }\n"
-		"notifications: []\n"
-		"autocert:\n"
-		"  acme_key_path: certs/acme.key\n"
-		"  ca_dir_url: https://acme-v02.api.letsencrypt.org/directory\n"
-		"  resolvers: []\n"
-		"  ca_certs: []\n"
-		"  propagation: { timeout: 120s, interval: 2s, servers: [], disable: false }\n");
+	struct conf *c =
+		load("listen: [{ address: ':443', proxy_protocol: false, trusted: [] }]\n"
+		     "routes:\n"
+		     "  - hosts: [default]\n"
+		     "    backends: [{ address: 'a:1', weight: 1 }]\n"
+		     "    balance: round_robin\n"
+		     "    proxy_protocol: none\n"
+		     "    health_check: { type: none, interval: 5000ms, timeout: 2s, rise: 2, "
+		     "fall: '${LT_NONE:-3}' }\n"
+		     "limits: { per_ip: 0 }\n"
+		     "notifications: []\n");
 
+	conf_unref(c);
+}
+
+/* What a certificate of an ACME CA needs, and how extras take it over. */
+static void takes_acme(void **state)
+{
+	struct conf *c =
+		load(BASE "state_dir: /s\n"
+			  "autocert:\n"
+			  "  provider: rfc2136\n"
+			  "  email: a@b.c\n"
+			  "  domains: [a.example]\n"
+			  "  resolvers: [192.0.2.1, '[2001:db8::1]:5353']\n"
+			  "  eab_kid: k\n"
+			  "  eab_hmac: ${LT_TOKEN}\n"
+			  "  ca_certs: [ca.pem]\n"
+			  "  profile: shortlived\n"
+			  "  preferred_chain: Root X\n"
+			  "  propagation: { timeout: 3m, servers: [ns.example], disable: false }\n"
+			  "  options: { nameserver: 192.0.2.2, ttl: 60, zones: [a, b], in: "
+			  "{ side: x } }\n"
+			  "  extra:\n"
+			  "  - { cert_path: 1.crt, key_path: 1.key }\n"
+			  "  - { cert_path: 2.crt, key_path: 2.key, ca_dir_url: "
+			  "'https://ca.example/dir' }\n"
+			  "  - { cert_path: 3.crt, key_path: 3.key, provider: pseudo }\n");
+	const struct conf_autocert *a = c->providers;
+
+	assert_int_equal(a[0].provider, PROVIDER_RFC2136);
+	assert_true(conf_is_acme(&a[0]));
+	assert_string_equal(a[0].id, "68435196b59a"); /* contract, section 4 */
+	assert_string_equal(a[0].acme_key_path, "/s/certs/acme.key");
+	assert_string_equal(a[0].ca_dir_url, "https://acme-v02.api.letsencrypt.org/directory");
+	assert_string_equal(a[0].resolvers.v[0], "192.0.2.1:53");
+	assert_string_equal(a[0].resolvers.v[1], "[2001:db8::1]:5353");
+	assert_string_equal(a[0].ca_certs.v[0], "/s/ca.pem");
+	assert_string_equal(a[0].profile, "shortlived");
+	assert_string_equal(a[0].preferred_chain, "Root X");
+	assert_true(a[0].propagation.has_timeout);
+	assert_false(a[0].propagation.has_interval);
+	assert_int_equal(a[0].propagation.timeout_ms, 180000);
+	assert_int_equal(a[0].propagation.interval_ms, 2000);
+	assert_string_equal(a[0].propagation.servers.v[0], "ns.example:53");
+	assert_int_equal(a[0].n_options, 4);
+	assert_string_equal(a[0].options[0].values.v[0], "192.0.2.2");
+	assert_int_equal(a[0].options[2].values.n, 2);
+	assert_string_equal(a[0].options[3].key, "in.side");
+
+	assert_string_equal(a[1].acme_key_path, a[0].acme_key_path);
+	assert_string_equal(a[1].eab_kid, "k");
+	assert_int_equal(a[1].n_options, 4);
+	assert_string_not_equal(a[1].id, a[0].id);
+	assert_string_equal(a[1].fingerprint, a[0].fingerprint);
+
+	/* printf https://ca.example/dir | sha256sum | head -c 16 */
+	assert_string_equal(a[2].acme_key_path, "/s/certs/acme_1242d0bcd49c7eab.key");
+	assert_null(a[2].eab_kid);
+	assert_null(a[2].profile);
+	assert_null(a[2].preferred_chain);
+	assert_int_equal(a[2].ca_certs.n, 0);
+	assert_string_not_equal(a[2].fingerprint, a[0].fingerprint);
+
+	assert_int_equal(a[3].provider, PROVIDER_PSEUDO);
+	assert_int_equal(a[3].n_options, 0);
 	conf_unref(c);
 }
 
@@ -438,6 +496,7 @@ int main(void)
 		cmocka_unit_test(has_defaults),
 		cmocka_unit_test(has_defaults_of_lists),
 		cmocka_unit_test(takes_later_options_with_their_defaults),
+		cmocka_unit_test(takes_acme),
 		cmocka_unit_test(takes_every_option),
 		cmocka_unit_test(takes_a_host_on_disjoint_listeners),
 		cmocka_unit_test(takes_anchors_and_aliases),

@@ -65,7 +65,8 @@ static void stop(void)
 
 static void gives_the_answer(void **state)
 {
-	struct fetch_request req = {"POST", NULL, NULL, "tok", "", 10000, 5};
+	struct fetch_request req = {
+		.method = "POST", .bearer = "tok", .body = "", .timeout_ms = 10000, .max_bytes = 5};
 	struct fetch_response res;
 	struct error err;
 
@@ -76,7 +77,7 @@ static void gives_the_answer(void **state)
 	assert_int_equal(res.status, 503);
 	assert_int_equal(res.len, 5);
 	assert_string_equal(res.body, "hello");
-	free(res.body);
+	fetch_response_clear(&res);
 	assert_non_null(strstr(server.request, "POST /x HTTP/1.1\r\n"));
 	assert_non_null(strstr(server.request, "\r\nAuthorization: Bearer tok\r\n"));
 	assert_non_null(strstr(server.request, "\r\nContent-Type: application/json\r\n"));
@@ -85,7 +86,7 @@ static void gives_the_answer(void **state)
 
 static void gives_an_empty_answer(void **state)
 {
-	struct fetch_request req = {"GET", NULL, NULL, NULL, NULL, 10000, 5};
+	struct fetch_request req = {.method = "GET", .timeout_ms = 10000, .max_bytes = 5};
 	struct fetch_response res;
 	struct error err;
 
@@ -94,12 +95,12 @@ static void gives_an_empty_answer(void **state)
 	assert_int_equal(fetch(&req, &res, &err), 0);
 	stop();
 	assert_string_equal(res.body, "");
-	free(res.body);
+	fetch_response_clear(&res);
 }
 
 static void refuses_a_large_answer(void **state)
 {
-	struct fetch_request req = {"GET", NULL, NULL, NULL, NULL, 10000, 5};
+	struct fetch_request req = {.method = "GET", .timeout_ms = 10000, .max_bytes = 5};
 	struct fetch_response res;
 	struct error err;
 
@@ -113,7 +114,7 @@ static void refuses_a_large_answer(void **state)
 
 static void refuses_half_an_answer(void **state)
 {
-	struct fetch_request req = {"GET", NULL, NULL, NULL, NULL, 10000, 500};
+	struct fetch_request req = {.method = "GET", .timeout_ms = 10000, .max_bytes = 500};
 	struct fetch_response res;
 	struct error err;
 
@@ -126,7 +127,7 @@ static void refuses_half_an_answer(void **state)
 
 static void gives_up(void **state)
 {
-	struct fetch_request req = {"GET", NULL, NULL, NULL, NULL, 50, 5};
+	struct fetch_request req = {.method = "GET", .timeout_ms = 50, .max_bytes = 5};
 	struct fetch_response res;
 	struct error err;
 
@@ -139,8 +140,11 @@ static void gives_up(void **state)
 
 static void says_that_nobody_is_there(void **state)
 {
-	struct fetch_request req = {
-		"GET", "http://x/", "/nonexistent/admin.sock", NULL, NULL, 10000, 5};
+	struct fetch_request req = {.method = "GET",
+		.url = "http://x/",
+		.unix_path = "/nonexistent/admin.sock",
+		.timeout_ms = 10000,
+		.max_bytes = 5};
 	struct fetch_response res;
 	struct error err;
 

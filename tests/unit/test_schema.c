@@ -299,34 +299,34 @@ static const struct {
 		":7:117: routes[0].health_check.expect: not supported yet: leave the key out\n"},
 	{BASE "limits: { per_ip: 5 }\n"
 	      "connection_log: { file: x, format: json }\n"
-	      "notifications: [{ provider: ntfy, name: a, url: b, token: c, topic: d, format: "
-	      "plain }, { provider: webhook, method: PUT, mime_type: a/b, payload: $title, "
-	      "template: discord }]\n",
+	      "notifications: [{ provider: ntfy, name: a, url: \"http://b\", token: c, topic: d, "
+	      "format: plain, method: PUT, mime_type: a/b, payload: $title, template: discord "
+	      "}]\n",
 		":3:19: limits.per_ip: not supported yet, but for its default: 0\n"
 		":4:17: connection_log: not supported yet: leave the key out\n"
 		":5:16: notifications: not supported yet: leave the key out\n"},
-	{BASE "autocert: { provider: cloudflare, email: a@b.c, acme_key_path: x, resolvers: "
-	      "[1.1.1.1], ca_dir_url: \"https://ca.example\", ca_certs: [a], eab_kid: a, eab_hmac: "
-	      "a-secret, profile: p, preferred_chain: c, options: { auth_token: t }, propagation: "
-	      "{ timeout: 3m, interval: 1s, servers: [a], disable: true } }\n",
-		":3:23: autocert.provider: \"cloudflare\" is not supported yet\n"
-		":3:42: autocert.email: not supported yet: leave the key out\n"
-		":3:64: autocert.acme_key_path: not supported yet, but for its default: "
-		"certs/acme.key\n"
-		":3:78: autocert.resolvers: not supported yet: leave the key out\n"
-		":3:101: autocert.ca_dir_url: not supported yet, but for its default: "
-		"https://acme-v02.api.letsencrypt.org/directory\n"
-		":3:133: autocert.ca_certs: not supported yet: leave the key out\n"
-		":3:147: autocert.eab_kid: not supported yet: leave the key out\n"
-		":3:160: autocert.eab_hmac: not supported yet: leave the key out\n"
-		":3:179: autocert.profile: not supported yet: leave the key out\n"
-		":3:199: autocert.preferred_chain: not supported yet: leave the key out\n"
-		":3:254: autocert.propagation.timeout: not supported yet, but for its default: 2m\n"
-		":3:268: autocert.propagation.interval: not supported yet, but for its default: "
-		"2s\n"
-		":3:281: autocert.propagation.servers: not supported yet: leave the key out\n"
-		":3:295: autocert.propagation.disable: not supported yet, but for its default: "
-		"false\n"},
+	{BASE "autocert: { provider: cloudflare }\n",
+		":3:23: autocert.provider: \"cloudflare\" is not supported yet\n"},
+	/* an ACME CA's certificates */
+	{BASE "autocert: { provider: rfc2136, email: nobody, resolvers: [\"unix:/x\"], ca_dir_url: "
+	      "\"http://ca.example\", eab_hmac: \"a secret\", propagation: { timeout: 3, servers: "
+	      "[\"\"] } }\n",
+		":3:39: autocert.email: \"nobody\" is no e-mail address\n"
+		":3:59: autocert.resolvers[0]: \"unix:/x\" is no host:port of a name server\n"
+		":3:83: autocert.ca_dir_url: \"http://ca.example\": a CA is talked to by https:// "
+		"only\n"
+		":3:114: autocert.eab_hmac: is no base64url: letters, digits, - and _ as the CA "
+		"gave "
+		"it\n"
+		":3:150: autocert.propagation.timeout: \"3\" has no unit: write 3s, or with ms, m, "
+		"h or d\n"
+		":3:163: autocert.propagation.servers[0]: is empty\n"
+		":3:11: autocert: needs domains: the names to get a certificate for\n"},
+	{BASE "autocert: { provider: dnsupdate, domains: [a.example], eab_kid: k }\n",
+		":3:11: autocert: needs an email: the CA's account is made with it, and it is "
+		"where "
+		"the CA writes to\n"
+		":3:11: autocert: has an eab_kid without an eab_hmac: the CA gives both\n"},
 	/* they are checked all the same */
 	{BASE "limits: { per_ip: x }\n"
 	      "connection_log: { fiel: x }\n"
@@ -337,7 +337,9 @@ static const struct {
 		":5:29: notifications[0].provider: \"mail\" is unknown, possible: webhook, gotify, "
 		"ntfy\n"
 		":5:35: notifications[0].tokn: unknown key, did you mean \"token\"?\n"
-		":5:46: notifications[1].provider: is missing\n"},
+		":5:17: notifications[0].url: is missing\n"
+		":5:46: notifications[1].provider: is missing\n"
+		":5:46: notifications[1].url: is missing\n"},
 	{"listen: [{ address: \":443\", proxy_protocol: v1, redirect: http }]\n"
 	 "routes: [{ hosts: [x], backends: [{ address: \"a:1\", weight: 0 }], balance: leastconn, "
 	 "health_check: { typ: tcp, rise: 0, interval: 5 } }]\n",
@@ -353,7 +355,8 @@ static const struct {
 	{BASE "autocert:\n", ":3:10: autocert: has no value: give it one, or leave the key out\n"},
 	{BASE "autocert: pseudo\n", ":3:11: autocert: takes a map of keys, not a single value\n"},
 	{BASE "autocert: { provider: custom }\n",
-		":3:23: autocert.provider: \"custom\" is unknown, possible: local, pseudo\n"},
+		":3:23: autocert.provider: \"custom\" is unknown, possible: local, pseudo, "
+		"rfc2136, dnsupdate\n"},
 	{BASE "autocert: { provider: pseudo }\n",
 		":3:11: autocert: the provider pseudo needs domains: the names to put into its "
 		"certificate\n"},
@@ -403,7 +406,7 @@ static const struct {
 	      "    - text\n",
 		":5:13: autocert.domains[0]: \"a_b.c\" is no DNS name: each label has 1 to 63 "
 		"letters, digits and inner hyphens\n"
-		":6:10: autocert.email: not supported yet: leave the key out\n"
+		":6:10: autocert.email: \"x\" is no e-mail address\n"
 		":7:24: autocert.options.lifetime: \"5\" has no unit: write 5s, or with ms, m, h "
 		"or d\n"
 		":10:7: autocert.extra[2]: needs a cert_path and a key_path of its own\n"

@@ -1,0 +1,39 @@
+/* Problem documents (RFC 7807; RFC 8555, 6.7) as sentences, and the JSON and HTTP pieces that every
+ * answer of a CA is read with. Plain functions; all of it is what a stranger wrote. */
+#ifndef LINTEL_ACME_PROBLEM_H
+#define LINTEL_ACME_PROBLEM_H
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+#define ACME_TYPE_SIZE 64
+
+/* "rateLimited" of "urn:ietf:params:acme:error:rateLimited"; the whole URI when it is another one,
+ * cut; "" where there is none. */
+void acme_type_of(struct json_object *problem, char out[ACME_TYPE_SIZE]);
+/* "rejectedIdentifier: detail (example.org: its own detail; ...)". Sets the sentence; returns -1.
+ */
+int acme_problem_set(struct error *err, struct json_object *problem);
+/* Whether the same again will fail again, whenever it is tried. */
+bool acme_is_input(const char *type);
+
+/* Text of at most 1 MiB as JSON of at most 32 levels. NULL with a sentence. */
+struct json_object *acme_json_parse(const char *text, size_t len, struct error *err);
+/* A member that must be there, borrowed; NULL with a sentence. */
+const char *acme_json_string(struct json_object *o, const char *key, struct error *err);
+struct json_object *acme_json_array(struct json_object *o, const char *key, struct error *err);
+/* A member that may be there, as text; else NULL. */
+const char *acme_json_optional(struct json_object *o, const char *key);
+
+/* RFC 3339, any offset, to Unix seconds; 0 = it is none. */
+int64_t acme_parse_time(const char *text);
+/* A Retry-After header (RFC 9110, 10.2.3) as Unix seconds; 0 = there is none that can be read. Not
+ * more than a year away. */
+int64_t acme_parse_retry_after(const char *value, int64_t now);
+/* An HTTP date; 0 = it is none. */
+int64_t acme_parse_http_date(const char *value);
+
+#endif

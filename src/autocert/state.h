@@ -1,0 +1,39 @@
+/* What must outlast a restart of a provider beside its files: failures in a row, the order that is
+ * open, TXT records that may be out, the renewal time that the CA suggests. One JSON file,
+ * state_dir/autocert/<id>.json, 0600, no secrets in it. Blocking: a job. */
+#ifndef LINTEL_AUTOCERT_STATE_H
+#define LINTEL_AUTOCERT_STATE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "dns/provider.h"
+
+struct state {
+	char fingerprint[65]; /* of the configuration that failures and the order belong to */
+	unsigned
+		attempts; /* orders in a row that came to nothing; counted before they are placed */
+	unsigned unreachable;        /* times in a row that it did not even come to an order */
+	int64_t failed_at, retry_at; /* Unix seconds; 0 = none */
+	char *failure;               /* the last sentence; NULL = none since a success */
+	char *order_url,
+		*order_ca;    /* the order that is open, and its CA's directory; both or none */
+	struct dns_txt *txts; /* that may be out */
+	size_t n_txts;
+	/* What the CA suggests for the certificate of this ARI id (RFC 9773). */
+	char *ari_id, *ari_explanation;
+	int64_t ari_start, ari_end, ari_drawn; /* 0 = nothing suggested */
+	int64_t ari_check_at;
+	unsigned ari_failures;
+};
+
+/* A file that is missing gives an empty one, so does a broken one, which is kept aside with a
+ * warning. -1 where it is there but cannot be read. */
+int state_load(struct state *s, const char *state_dir, const char *id, struct error *err);
+int state_save(const struct state *s, const char *state_dir, const char *id, struct error *err);
+/* From and to its text. `text` is anybody's. */
+int state_parse(struct state *s, const char *text, size_t len, struct error *err);
+void state_clear(struct state *s); /* may be used again */
+
+#endif

@@ -1,0 +1,56 @@
+/* DNS providers: who writes and removes the TXT records of dns-01 challenges. One file each, no
+ * header of its own. A job puts all records of an order out, waits until every name server has
+ * them, and removes them again. Blocking, one job thread; a struct dns_provider is only read, once
+ * made. */
+#ifndef LINTEL_DNS_PROVIDER_H
+#define LINTEL_DNS_PROVIDER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/stop.h"
+#include "conf/conf.h"
+
+struct dns_txt {    /* one TXT record; plain data, strings its own */
+	char *fqdn; /* what is asked for: _acme-challenge.example.org */
+	char *value;
+	char *name;   /* where it goes, CNAMEs followed; NULL before dns_locate() */
+	char *zone;   /* the zone that `name` lies in */
+	char *handle; /* what the provider calls the record; NULL = nothing */
+	bool present; /* it may be out: to be removed */
+};
+
+void dns_txts_clear(struct dns_txt *v, size_t n); /* not the array itself */
+
+struct dns_provider;
+/* Checks the options and takes them in, those of the environment too; no network. Every problem
+ * goes into `p` with its place; NULL then. */
+struct dns_provider *dns_provider_new(
+	const struct conf *c, const struct conf_autocert *a, struct problems *p);
+void dns_provider_free(struct dns_provider *p); /* NULL is fine; wipes */
+const char *dns_provider_name(const struct dns_provider *p);
+
+struct dns_job {
+	const struct dns_provider *provider;
+	const struct conf_autocert *autocert; /* resolvers, propagation */
+	const struct stop *stop;
+	int64_t deadline_ms; /* clock_mono_ms(); 0 = half a minute for each call, and what
+			      * propagation.timeout says for dns_wait() */
+	/* Progress of dns_wait(); NULL = nobody listens. */
+	void (*say)(void *arg, const char *text);
+	void *arg;
+};
+
+/* Finds name and zone of those that have none yet. */
+int dns_locate(const struct dns_job *j, struct dns_txt *v, size_t n, struct error *err);
+/* Adds all to what is there, zone by zone. Adding what is there already is fine. */
+int dns_present(const struct dns_job *j, struct dns_txt *v, size_t n, struct error *err);
+/* Until every authoritative server of each zone, or those of propagation.servers, have all. */
+int dns_wait(const struct dns_job *j, const struct dns_txt *v, size_t n, struct error *err);
+/* Removes those that are present, and nothing else; goes on after a failure, and leaves `present`
+ * where it could not. -1 with the first failure's sentence. What is gone already is fine. */
+int dns_cleanup(const struct dns_job *j, struct dns_txt *v, size_t n, struct error *err);
+
+#endif

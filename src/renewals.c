@@ -1,0 +1,86 @@
+#include "renewals.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+struct swap { /* that the reloader works on */
+	struct renewals *renewals;
+	struct provider *provider;
+};
+
+static void on_swapped(void *arg, const struct problems *p)
+{
+	struct swap *s = arg;
+
+	autocert_swapped(s->renewals->autocert, s->provider, p->n ? p->lines[0] : NULL);
+	free(s);
+}
+
+static void swap(void *arg, struct provider *p)
+{
+	struct swap *s = mem_zalloc(sizeof(*s));
+
+	s->renewals = arg;
+	s->provider = p;
+	reloader_ask(s->renewals->reloader, RELOAD_CERTS, on_swapped, s);
+}
+
+static bool serves(void *arg, const struct conf_autocert *a, const struct cert *c)
+{
+	struct renewals *r = arg;
+	const struct cert *served = renewals_cert(r, a);
+
+	return served && served->leaf_len == c->leaf_len &&
+	       memcmp(served->leaf, c->leaf, c->leaf_len) == 0;
+}
+
+static void on_event(void *arg, const struct autocert_event *e)
+{
+	(void)arg;
+	(void)e;
+}
+
+const struct cert *renewals_cert(const struct renewals *r, const struct conf_autocert *a)
+{
+	size_t n = r->certs ? certs_count(r->certs) : 0;
+
+	/* Those of autocert come first. */
+	for (size_t i = 0; i < n; i++) {
+		const struct cert *c = certs_at(r->certs, i);
+
+		if (strcmp(c->file, a->cert_path) == 0)
+			return c;
+	}
+	return NULL;
+}
+
+void renewals_init(
+	struct renewals *r, struct jobs *jobs, struct mailbox *home, struct reloader *reloader)
+{
+	const struct autocert_owner owner = {r, serves, swap, on_event};
+
+	*r = (struct renewals){.reloader = reloader};
+	r->autocert = autocert_new(jobs, home, &owner);
+}
+
+void renewals_configure(struct renewals *r, struct conf *conf)
+{
+	autocert_configure(r->autocert, conf);
+}
+
+void renewals_tick(struct renewals *r)
+{
+	autocert_tick(r->autocert);
+}
+
+void renewals_stop(struct renewals *r)
+{
+	autocert_stop(r->autocert);
+}
+
+void renewals_clear(struct renewals *r)
+{
+	autocert_free(r->autocert);
+}
