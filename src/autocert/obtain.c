@@ -21,6 +21,7 @@
 
 #define CLEANUP_MS      10000 /* for records of an earlier run */
 #define STOP_CLEANUP_MS 1500  /* for records that are out when told to stop */
+#define DAY_S           86400 /* the longest wait for ARI */
 #define CLOCK_MAX_S     60    /* that the CA's clock may be away from ours */
 
 struct run {
@@ -540,6 +541,8 @@ static void succeed(struct run *r)
 	r->out->result = OBTAIN_RENEWED;
 	s->attempts = s->unreachable = 0;
 	s->failed_at = s->retry_at = 0;
+	s->obtained_at = clock_wall_s();
+	s->obtained_until = r->out->cert->not_after;
 	set_failure(r, NULL);
 	forget_order(r);
 	store_clear_failure(r->a);
@@ -644,6 +647,8 @@ static void decide(struct run *r, const struct error *broken, struct error *why)
 {
 	const struct cert *c = r->out->cert;
 	struct obtained *out = r->out;
+	const struct state *s = r->state;
+	int64_t now = clock_wall_s();
 	char date[CLOCK_RFC3339_SIZE];
 
 	out->renew_at = 0;
@@ -664,7 +669,7 @@ static void decide(struct run *r, const struct error *broken, struct error *why)
 		error_set(why, "the certificate is not of this CA");
 		return;
 	}
-	if (c->not_before > clock_wall_s()) {
+	if (c->not_before > now) {
 		say(r, STEP_NOTE, LOG_WARN,
 			"the certificate is not valid before %s: is the clock of this machine "
 			"right?",
@@ -677,6 +682,12 @@ static void decide(struct run *r, const struct error *broken, struct error *why)
 	}
 	out->renew_at = schedule_renew_at(c->not_before, c->not_after,
 		r->pseudo || !ari_is_of(r->state, c) ? 0 : r->state->ari_drawn, &out->why);
+	if (c->not_after == s->obtained_until) {
+		int64_t again_at = schedule_again_at(s->obtained_at, c->not_after - c->not_before);
+
+		if (out->renew_at < again_at && schedule_is_waiting(s->obtained_at, again_at, now))
+			out->renew_at = again_at;
+	}
 	error_set(why, "the certificate ends %s (%s)", clock_rfc3339(date, c->not_after, -1),
 		schedule_why_text(out->why));
 	if (r->o->forced) {
@@ -711,8 +722,8 @@ static void ask_ari(struct run *r)
 	if (!s->ari_id || acme_open(r->acme, &err) < 0 || !acme_has_ari(r->acme) ||
 		acme_ari_get(r->acme, s->ari_id, &ari, &err) < 0) {
 		s->ari_failures++;
-		s->ari_check_at = schedule_ari_retry(
-			now, acme_fault(r->acme) == ACME_UNREACHABLE, s->ari_failures);
+		s->ari_check_at = schedule_ari_retry(now, acme_fault(r->acme) == ACME_UNREACHABLE,
+			s->ari_failures, acme_retry_at(r->acme));
 		if (*err.text)
 			say(r, STEP_NOTE, LOG_DEBUG, "renewal information: %s", err.text);
 	} else {
@@ -740,10 +751,10 @@ static void ask_ari(struct run *r)
 static bool ari_is_due(const struct run *r)
 {
 	const struct cert *c = r->out->cert;
-	int64_t now = clock_wall_s();
+	int64_t now = clock_wall_s(), check = r->state->ari_check_at;
 
 	return c && conf_is_acme(r->a) && c->not_after > now &&
-	       (now >= r->state->ari_check_at || !ari_is_of(r->state, c));
+	       (!schedule_is_waiting(check - DAY_S, check, now) || !ari_is_of(r->state, c));
 }
 
 /* Whether a certificate that is wanted is to be got now: not within the wait after a failure. */
@@ -752,7 +763,7 @@ static bool may_try(const struct run *r)
 	const struct state *s = r->state;
 	int64_t now = clock_wall_s();
 
-	if (r->o->forced || now >= s->retry_at || now < s->failed_at)
+	if (r->o->forced || !schedule_is_waiting(s->failed_at, s->retry_at, now))
 		return true;
 	/* Cut off, without a failure: what is open is gone on with, and a first attempt that was
 	 * cut off before the CA's answer is made again. */

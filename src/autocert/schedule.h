@@ -24,15 +24,20 @@ const char *schedule_why_text(enum schedule_why why);
 int64_t schedule_renew_at(
 	int64_t not_before, int64_t not_after, int64_t ari_drawn, enum schedule_why *why);
 
-/* One time inside the CA's window. */
+/* Before that none is ordered after one that was obtained at `obtained_at`, whatever else says so:
+ * a clock that is ahead, or a CA whose windows always lie in the past, must not make an endless
+ * loop of orders. A tenth of its life, an hour at most. */
+int64_t schedule_again_at(int64_t obtained_at, int64_t lifetime);
+
+/* One time inside the CA's window, which begins before it ends. */
 int64_t schedule_draw(int64_t start, int64_t end, double random);
 
 /* When to ask the CA for its window again, after an answer: `retry_at` is what its Retry-After
- * says, 0 = nothing. */
+ * says, 0 = nothing. Within a minute (a tenth of the life, if less) and a day. */
 int64_t schedule_ari_check(int64_t now, int64_t retry_at, int64_t lifetime);
 /* After the `failures`-th time in a row that there was none: shortly where it was out of reach,
- * else in six hours. */
-int64_t schedule_ari_retry(int64_t now, bool unreachable, unsigned failures);
+ * else in six hours; `retry_at` as above. */
+int64_t schedule_ari_retry(int64_t now, bool unreachable, unsigned failures, int64_t retry_at);
 
 enum schedule_failure {
 	FAILURE_EARLY, /* before an order was accepted, or with one that can be gone on with */
@@ -42,9 +47,13 @@ enum schedule_failure {
 
 /* When to try again after the `n`-th failure in a row of this kind (FAILURE_ORDER and FAILURE_INPUT
  * are counted as one). `serves`: the old certificate still does. `retry_at` is what the CA asks
- * for, 0 = nothing. */
+ * for, 0 = nothing; more than a week is not heeded. */
 int64_t schedule_retry_at(enum schedule_failure kind, unsigned n, bool serves, int64_t now,
 	int64_t retry_at, double random);
+
+/* Whether a wait that began at `since` and was to last until `until` (both may be of long ago, and
+ * from a file) goes on. A clock that was set back makes it at most twice as long. */
+bool schedule_is_waiting(int64_t since, int64_t until, int64_t now);
 
 /* When to look again: when something is due, but at least hourly, as files and clocks change. */
 int64_t schedule_look_at(int64_t now, int64_t due);

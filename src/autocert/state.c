@@ -15,6 +15,7 @@
 #define FILE_MAX  (1 << 20)
 #define DEPTH_MAX 8
 #define TXTS_MAX  10000
+#define TIME_MAX  INT64_C(253402300799) /* the end of the year 9999 */
 
 static char *path_of(const char *state_dir, const char *id)
 {
@@ -49,7 +50,7 @@ static int64_t get_time(struct json_object *o, const char *key, bool *bad)
 	struct json_object *m = member(o, key, json_type_int, bad);
 	int64_t t = m ? json_object_get_int64(m) : 0;
 
-	return t > 0 ? t : 0;
+	return t > 0 && t <= TIME_MAX ? t : 0;
 }
 
 static unsigned get_count(struct json_object *o, const char *key, bool *bad)
@@ -109,6 +110,8 @@ int state_parse(struct state *s, const char *text, size_t len, struct error *err
 	s->failed_at = get_time(o, "failed_at", &bad);
 	s->retry_at = get_time(o, "retry_at", &bad);
 	s->failure = get_string(o, "failure", &bad);
+	s->obtained_at = get_time(o, "obtained_at", &bad);
+	s->obtained_until = get_time(o, "obtained_until", &bad);
 	s->order_url = get_string(o, "order", &bad);
 	s->order_ca = get_string(o, "order_ca", &bad);
 	s->ari_id = get_string(o, "ari_id", &bad);
@@ -199,6 +202,8 @@ int state_save(const struct state *s, const char *state_dir, const char *id, str
 	add_number(o, "failed_at", s->failed_at);
 	add_number(o, "retry_at", s->retry_at);
 	add_string(o, "failure", s->failure);
+	add_number(o, "obtained_at", s->obtained_at);
+	add_number(o, "obtained_until", s->obtained_until);
 	add_string(o, "order", s->order_url);
 	add_string(o, "order_ca", s->order_ca);
 	add_string(o, "ari_id", s->ari_id);

@@ -12,14 +12,15 @@
 
 struct state {
 	char fingerprint[65]; /* of the configuration that failures and the order belong to */
-	unsigned
-		attempts; /* orders in a row that came to nothing; counted before they are placed */
-	unsigned unreachable;        /* times in a row that it did not even come to an order */
+	/* Orders in a row that came to nothing, counted before they are placed, and times in a row
+	 * that it did not even come to an order. */
+	unsigned attempts, unreachable;
 	int64_t failed_at, retry_at; /* Unix seconds; 0 = none */
 	char *failure;               /* the last sentence; NULL = none since a success */
-	char *order_url,
-		*order_ca;    /* the order that is open, and its CA's directory; both or none */
-	struct dns_txt *txts; /* that may be out */
+	int64_t obtained_at,
+		obtained_until;     /* the last success; until when what it gave is valid */
+	char *order_url, *order_ca; /* the order that is open, and its CA's directory, or NULL */
+	struct dns_txt *txts;       /* that may be out */
 	size_t n_txts;
 	/* What the CA suggests for the certificate of this ARI id (RFC 9773). */
 	char *ari_id, *ari_explanation;
