@@ -26,6 +26,17 @@ EVP_PKEY *key_make(enum conf_key_type type, struct error *err)
 	return key;
 }
 
+EVP_PKEY *key_parse(const void *pem, size_t len, struct error *err)
+{
+	BIO *bio = BIO_new_mem_buf(pem, (int)len);
+	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, (void *)"") : NULL;
+
+	if (!key)
+		tls_error_set(err, "is no private key");
+	BIO_free(bio);
+	return key;
+}
+
 char *key_pem(EVP_PKEY *key, struct error *err)
 {
 	BIO *bio = BIO_new(BIO_s_secmem()); /* wiped when freed */

@@ -33,6 +33,7 @@ struct run {
 	struct pseudo *pseudo;
 	struct acme *acme;
 	EVP_PKEY *account;
+	int account_lock;
 	struct dns_provider *dns;
 	enum schedule_failure failure; /* of what kind one would be, now */
 	int64_t retry_at;              /* what the CA asks for then; 0 = nothing */
@@ -282,6 +283,9 @@ static int open_account(struct run *r, struct error *err)
 		say(r, STEP_NOTE, LOG_WARN,
 			"the clock of this machine is %lld s %s that of the CA: set it right",
 			llabs(offset), offset > 0 ? "behind" : "ahead of");
+	r->account_lock = store_lock_account(r->a->acme_key_path, false, err);
+	if (r->account_lock < 0)
+		return -1;
 	r->account = store_account_key(r->a->acme_key_path, &made, err);
 	if (!r->account)
 		return -1;
@@ -824,6 +828,7 @@ void obtain_run(const struct obtain *o, struct obtained *out)
 		.a = o->autocert,
 		.out = out,
 		.state = &out->state,
+		.account_lock = -1,
 		.failure = FAILURE_EARLY};
 	struct error broken = {""}, why = {""};
 	bool wanted;
@@ -858,6 +863,7 @@ void obtain_run(const struct obtain *o, struct obtained *out)
 	plan(&r);
 	acme_free(r.acme);
 	EVP_PKEY_free(r.account);
+	store_unlock_account(r.account_lock);
 	dns_provider_free(r.dns);
 	pseudo_close(r.pseudo);
 	free(r.domains.v);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -179,11 +180,12 @@ static int put_key(const char *path, EVP_PKEY *key, struct error *err)
 	return rc;
 }
 
-static EVP_PKEY *read_key(const char *path, struct error *err)
+static EVP_PKEY *read_key(const char *path,
+	EVP_PKEY *(*parse)(const void *data, size_t len, struct error *err), struct error *err)
 {
 	size_t len;
 	char *data = file_read(path, CERT_FILE_MAX, &len, err);
-	EVP_PKEY *key = data ? acme_key_parse(data, len, err) : NULL;
+	EVP_PKEY *key = data ? parse(data, len, err) : NULL;
 
 	if (data)
 		OPENSSL_cleanse(data, len);
@@ -208,7 +210,7 @@ int store_put_order_key(const char *state_dir, const char *id, EVP_PKEY *key, st
 EVP_PKEY *store_get_order_key(const char *state_dir, const char *id, struct error *err)
 {
 	char *path = order_key_path(state_dir, id);
-	EVP_PKEY *key = read_key(path, err);
+	EVP_PKEY *key = read_key(path, key_parse, err);
 
 	free(path);
 	return key;
@@ -253,7 +255,7 @@ EVP_PKEY *store_account_key(const char *path, bool *made, struct error *err)
 		error_set_errno(err, "cannot read the account key %s", path);
 		goto out;
 	} else {
-		key = read_key(path, &why);
+		key = read_key(path, acme_key_parse, &why);
 		if (key)
 			goto out;
 		log_warn("account key %s: %s; it is kept as *.broken-<time>, and a new account "
@@ -269,4 +271,32 @@ EVP_PKEY *store_account_key(const char *path, bool *made, struct error *err)
 out:
 	pthread_mutex_unlock(&lock);
 	return key;
+}
+
+int store_lock_account(const char *path, bool exclusive, struct error *err)
+{
+	char *name = mem_printf("%s.lock", path);
+	int fd = -1;
+
+	if (make_folder_of(path, err) < 0)
+		goto out;
+	fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0) {
+		file_write_error(err, "cannot make", name);
+	} else if (flock(fd, exclusive ? LOCK_EX | LOCK_NB : LOCK_SH) < 0) {
+		error_set(err,
+			"the account key %s is being used by an order: try again in a moment",
+			path);
+		close(fd);
+		fd = -1;
+	}
+out:
+	free(name);
+	return fd;
+}
+
+void store_unlock_account(int lock)
+{
+	if (lock >= 0)
+		close(lock);
 }

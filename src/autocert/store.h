@@ -44,6 +44,11 @@ EVP_PKEY *store_account_key(const char *path, bool *made, struct error *err);
 /* Puts another one in its place (a rollover). */
 int store_put_account_key(const char *path, EVP_PKEY *key, struct error *err);
 
+/* Held by whoever uses the account key, together; alone by who changes it, which is refused while
+ * somebody uses it. The lock, or -1 with a sentence. */
+int store_lock_account(const char *path, bool exclusive, struct error *err);
+void store_unlock_account(int lock); /* -1 is fine */
+
 /* Puts what is no good out of the way: PATH.broken-<time>. Nothing there is fine. */
 int store_put_aside(const char *path, struct error *err);
 

@@ -1,0 +1,514 @@
+#include "offline.h"
+
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "acme/account.h"
+#include "acme/key.h"
+#include "acme/order.h"
+#include "autocert/key.h"
+#include "autocert/store.h"
+#include "base/enc.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/privileges.h"
+#include "base/str.h"
+#include "conf/conf.h"
+#include "dns/provider.h"
+#include "tls/cert.h"
+
+#define EXIT_USAGE  2
+#define CLOCK_MAX_S 60
+
+static int complain(const char *what, const struct error *err)
+{
+	fprintf(stderr, "lintel: %s: %s\n", what, err->text);
+	return EXIT_FAILURE;
+}
+
+/* The configuration, read as who is going to use it. NULL after telling every problem. */
+static struct conf *load(const char *conf_file)
+{
+	struct problems p = {0};
+	struct conf *c = conf_load(conf_file, &p);
+	struct error err;
+
+	if (c && c->user && geteuid() == 0 && privileges_drop(c->user, &err) < 0)
+		conf_problem(&p, c, c->places.user, NULL, "%s", err.text);
+	for (size_t i = 0; i < p.n; i++)
+		fprintf(stderr, "%s\n", p.lines[i]);
+	if (p.n) {
+		conf_unref(c);
+		c = NULL;
+	}
+	problems_clear(&p);
+	log_configure(LOG_WARN, LOG_TEXT);
+	return c;
+}
+
+/* NULL after telling that there is none, or that it has nothing to do with a CA. */
+static const struct conf_autocert *find_provider(const struct conf *c, const char *name)
+{
+	const char **names = mem_zalloc(c->n_providers * sizeof(*names)), *near;
+	const struct conf_autocert *found = NULL;
+
+	for (size_t i = 0; i < c->n_providers; i++) {
+		names[i] = c->providers[i].name;
+		if (strcmp(name, names[i]) == 0)
+			found = &c->providers[i];
+	}
+	if (!found) {
+		near = str_nearest(name, names, c->n_providers);
+		fprintf(stderr, "lintel: autocert has no provider \"%s\"%s%s%s\n", name,
+			near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+	} else if (!conf_is_acme(found)) {
+		fprintf(stderr,
+			"lintel: autocert: %s is of the provider %s: there is no CA and no "
+			"DNS provider to talk to\n",
+			name, found->provider == PROVIDER_LOCAL ? "local" : "pseudo");
+		found = NULL;
+	}
+	free(names);
+	return found;
+}
+
+static struct dns_provider *open_dns(const struct conf *c, const struct conf_autocert *a)
+{
+	struct problems p = {0};
+	struct dns_provider *dns = dns_provider_new(c, a, &p);
+
+	for (size_t i = 0; i < p.n; i++)
+		fprintf(stderr, "%s\n", p.lines[i]);
+	problems_clear(&p);
+	return dns;
+}
+
+/* ---- dns ---- */
+
+static void strip_dot(char *name)
+{
+	size_t len = strlen(name);
+
+	if (len && name[len - 1] == '.')
+		name[len - 1] = '\0';
+	str_lower(name);
+}
+
+int offline_dns(const char *conf_file, const char *provider, bool present, const char *fqdn,
+	const char *value)
+{
+	struct conf *c = load(conf_file);
+	const struct conf_autocert *a = c ? find_provider(c, provider ? provider : "main") : NULL;
+	struct dns_txt txt = {.fqdn = mem_strdup(fqdn), .value = mem_strdup(value)};
+	struct dns_job j = {.autocert = a, .provider = a ? open_dns(c, a) : NULL};
+	int status = EXIT_FAILURE;
+	struct error err = {""};
+
+	strip_dot(txt.fqdn);
+	if (!j.provider)
+		goto out;
+	if (dns_locate(&j, &txt, 1, &err) < 0) {
+		complain(dns_provider_name(j.provider), &err);
+		goto out;
+	}
+	txt.present = true;
+	if ((present ? dns_present(&j, &txt, 1, &err) : dns_cleanup(&j, &txt, 1, &err)) < 0) {
+		complain(dns_provider_name(j.provider), &err);
+		goto out;
+	}
+	printf("%s: TXT record of %s in zone %s\n", present ? "present" : "removed", txt.name,
+		txt.zone);
+	status = EXIT_SUCCESS;
+out:
+	dns_provider_free((struct dns_provider *)(uintptr_t)j.provider);
+	dns_txts_clear(&txt, 1);
+	conf_unref(c);
+	return status;
+}
+
+/* ---- accounts ---- */
+
+struct account { /* one that providers share */
+	const struct conf_autocert *autocert;
+	struct acme *acme;
+	EVP_PKEY *key;
+	int lock;
+};
+
+static void account_close(struct account *acc)
+{
+	acme_free(acc->acme);
+	EVP_PKEY_free(acc->key);
+	store_unlock_account(acc->lock);
+}
+
+/* The CA is asked for the account of the key that is there; no key is made. */
+static int account_open(
+	struct account *acc, const struct conf_autocert *a, bool exclusive, struct error *err)
+{
+	bool made = false;
+
+	*acc = (struct account){.autocert = a, .lock = -1};
+	acc->acme = acme_new(
+		&(struct acme_options){.directory_url = a->ca_dir_url, .ca_certs = &a->ca_certs});
+	if (access(a->acme_key_path, F_OK) < 0)
+		return error_set(err,
+			"there is no account key %s yet: the first order makes it, and registers "
+			"the account",
+			a->acme_key_path);
+	acc->lock = store_lock_account(a->acme_key_path, exclusive, err);
+	if (acc->lock < 0)
+		return -1;
+	acc->key = store_account_key(a->acme_key_path, &made, err);
+	if (!acc->key || acme_open(acc->acme, err) < 0)
+		return -1;
+	acme_use_key(acc->acme, acc->key);
+	if (acme_account_find(acc->acme, err) == 0)
+		return 0;
+	if (strcmp(acme_fault_type(acc->acme), "accountDoesNotExist") == 0)
+		error_set(err,
+			"the CA does not know the account of %s (yet): the next order registers it",
+			a->acme_key_path);
+	return -1;
+}
+
+static bool same_account(const struct conf_autocert *a, const struct conf_autocert *b)
+{
+	return strcmp(a->acme_key_path, b->acme_key_path) == 0 &&
+	       strcmp(a->ca_dir_url, b->ca_dir_url) == 0;
+}
+
+/* Whether no provider before this one has the same account. */
+static bool is_first(const struct conf *c, size_t i)
+{
+	for (size_t j = 0; j < i; j++)
+		if (conf_is_acme(&c->providers[j]) &&
+			same_account(&c->providers[j], &c->providers[i]))
+			return false;
+	return true;
+}
+
+static void print_member(struct json_object *o, const char *key, const char *title)
+{
+	struct json_object *m = NULL;
+
+	if (json_object_object_get_ex(o, key, &m))
+		printf("  %-10s %s\n", title,
+			json_object_is_type(m, json_type_string)
+				? json_object_get_string(m)
+				: json_object_to_json_string_ext(m,
+					  JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+}
+
+static int show(const struct conf *c, size_t i)
+{
+	const struct conf_autocert *a = &c->providers[i];
+	struct json_object *o = NULL;
+	struct account acc;
+	struct error err;
+	int status = EXIT_FAILURE;
+
+	printf("%s", a->name);
+	for (size_t j = i + 1; j < c->n_providers; j++)
+		if (conf_is_acme(&c->providers[j]) && same_account(a, &c->providers[j]))
+			printf(", %s", c->providers[j].name);
+	printf("\n  %-10s %s\n  %-10s %s\n", "CA", a->ca_dir_url, "key", a->acme_key_path);
+	fflush(stdout);
+	if (account_open(&acc, a, false, &err) == 0)
+		o = acme_account_show(acc.acme, &err);
+	if (o) {
+		printf("  %-10s %s\n", "account", acme_account_url(acc.acme));
+		print_member(o, "status", "status");
+		print_member(o, "contact", "contact");
+		print_member(o, "createdAt", "created");
+		status = EXIT_SUCCESS;
+	} else {
+		complain(a->name, &err);
+	}
+	json_object_put(o);
+	account_close(&acc);
+	return status;
+}
+
+int offline_account_show(const char *conf_file)
+{
+	struct conf *c = load(conf_file);
+	int status = EXIT_SUCCESS;
+	size_t n = 0;
+
+	if (!c)
+		return EXIT_FAILURE;
+	for (size_t i = 0; i < c->n_providers; i++) {
+		if (!conf_is_acme(&c->providers[i]) || !is_first(c, i))
+			continue;
+		n++;
+		if (show(c, i) != EXIT_SUCCESS)
+			status = EXIT_FAILURE;
+	}
+	if (!n) {
+		fprintf(stderr, "lintel: no provider of autocert has an ACME account\n");
+		status = EXIT_FAILURE;
+	}
+	conf_unref(c);
+	return status;
+}
+
+/* The new key lies on the disk before the CA hears of it, so that it cannot be lost. */
+static int rollover(struct account *acc, struct error *err)
+{
+	const char *path = acc->autocert->acme_key_path;
+	char *next = mem_printf("%s.next", path);
+	EVP_PKEY *key = key_make(KEY_EC256, err);
+	int rc = -1;
+
+	if (key && store_put_account_key(next, key, err) == 0 &&
+		acme_account_rollover(acc->acme, key, err) == 0) {
+		rc = store_put_account_key(path, key, err);
+		if (rc < 0)
+			error_prefix(err,
+				"the CA has taken the new key, which is in %s: move it "
+				"to %s",
+				next, path);
+		else
+			unlink(next);
+	}
+	EVP_PKEY_free(key);
+	free(next);
+	return rc;
+}
+
+/* A rollover that was cut off when the CA had the new key already. */
+static int finish_rollover(const struct conf_autocert *a, struct error *err)
+{
+	char *next = mem_printf("%s.next", a->acme_key_path);
+	struct conf_autocert with_next = *a;
+	struct account acc;
+	int rc = 0;
+
+	if (access(next, F_OK) < 0)
+		goto out;
+	with_next.acme_key_path = next;
+	if (account_open(&acc, &with_next, true, err) == 0) {
+		rc = store_put_account_key(a->acme_key_path, acc.key, err);
+		if (rc == 0) {
+			unlink(next);
+			printf("%s: a rollover that was cut off is finished\n", a->name);
+			rc = 1;
+		}
+	} else if (strcmp(acme_fault_type(acc.acme), "accountDoesNotExist") != 0) {
+		rc = -1;
+	}
+	account_close(&acc);
+out:
+	free(next);
+	return rc;
+}
+
+int offline_account_rollover(const char *conf_file, const char *provider)
+{
+	struct conf *c = load(conf_file);
+	const struct conf_autocert *a = c ? find_provider(c, provider ? provider : "main") : NULL;
+	int status = EXIT_FAILURE, rc;
+	struct account acc;
+	struct error err;
+
+	if (!a)
+		goto out;
+	rc = finish_rollover(a, &err);
+	if (rc == 0) {
+		rc = account_open(&acc, a, true, &err);
+		if (rc == 0)
+			rc = rollover(&acc, &err);
+		if (rc == 0)
+			printf("%s: the account %s has a new key: %s\n", a->name,
+				acme_account_url(acc.acme), a->acme_key_path);
+		account_close(&acc);
+	}
+	if (rc < 0)
+		complain(a->name, &err);
+	else
+		status = EXIT_SUCCESS;
+out:
+	conf_unref(c);
+	return status;
+}
+
+/* ---- revoke ---- */
+
+static int find_reason(const char *text)
+{
+	/* RFC 5280, 5.3.1, but for those that a CA sets itself. */
+	static const struct {
+		const char *name;
+		int code;
+	} reasons[] = {{"unspecified", 0}, {"keyCompromise", 1}, {"affiliationChanged", 3},
+		{"superseded", 4}, {"cessationOfOperation", 5}};
+	char number[12];
+
+	for (size_t i = 0; text && i < sizeof(reasons) / sizeof(reasons[0]); i++) {
+		snprintf(number, sizeof(number), "%d", reasons[i].code);
+		if (strcasecmp(text, reasons[i].name) == 0 || strcmp(text, number) == 0)
+			return reasons[i].code;
+	}
+	if (!text)
+		return 0;
+	fprintf(stderr,
+		"lintel: unknown reason \"%s\"; possible: unspecified, keyCompromise, "
+		"affiliationChanged, superseded, cessationOfOperation\n",
+		text);
+	return -1;
+}
+
+int offline_revoke(const char *conf_file, const char *provider, const char *reason)
+{
+	int code = find_reason(reason), status = EXIT_FAILURE;
+	struct conf *c = code < 0 ? NULL : load(conf_file);
+	const struct conf_autocert *a = c ? find_provider(c, provider) : NULL;
+	struct cert *cert = NULL;
+	struct account acc = {.lock = -1};
+	struct error err;
+
+	if (code < 0)
+		return EXIT_USAGE;
+	if (!a)
+		goto out;
+	cert = cert_load(a->cert_path, a->key_path, &err);
+	if (!cert || account_open(&acc, a, false, &err) < 0 ||
+		acme_revoke(acc.acme, cert->leaf, cert->leaf_len, code, &err) < 0) {
+		complain(a->name, &err);
+	} else {
+		printf("%s: revoked: %s; it is still served: get a new one with `lintel renew "
+		       "%s`\n",
+			a->name, a->cert_path, a->name);
+		status = EXIT_SUCCESS;
+	}
+	account_close(&acc);
+out:
+	cert_unref(cert);
+	conf_unref(c);
+	return status;
+}
+
+/* ---- check --acme ---- */
+
+static void say_dns(void *arg, const char *text)
+{
+	printf("%s: DNS: %s\n", (const char *)arg, text);
+}
+
+/* A record at the place of each challenge, seen by every name server, and removed again. */
+static int prove_dns(const struct conf *c, const struct conf_autocert *a, struct error *err)
+{
+	struct dns_job j = {.autocert = a, .say = say_dns, .arg = a->name};
+	struct dns_provider *dns = open_dns(c, a);
+	struct dns_txt *v = mem_zalloc(a->domains.n * sizeof(*v));
+	unsigned char random[32];
+	struct error why;
+	int rc;
+
+	j.provider = dns;
+	for (size_t i = 0; i < a->domains.n; i++) {
+		const char *domain = a->domains.v[i];
+
+		RAND_bytes(random, sizeof(random));
+		v[i].value = enc_base64url(random, sizeof(random));
+		v[i].fqdn = mem_printf(
+			"_acme-challenge.%s", str_starts(domain, "*.") ? domain + 2 : domain);
+	}
+	rc = dns ? dns_locate(&j, v, a->domains.n, err) : error_set(err, "see above");
+	if (rc == 0) {
+		rc = dns_present(&j, v, a->domains.n, err);
+		if (rc == 0)
+			rc = dns_wait(&j, v, a->domains.n, err);
+		if (dns_cleanup(&j, v, a->domains.n, &why) < 0) {
+			if (rc == 0)
+				*err = why;
+			rc = -1;
+		}
+	}
+	if (rc == 0)
+		printf("%s: DNS: test records written, seen and removed by %s\n", a->name,
+			dns_provider_name(dns));
+	dns_txts_clear(v, a->domains.n);
+	free(v);
+	dns_provider_free(dns);
+	return rc;
+}
+
+static int check_ca(const struct conf_autocert *a, struct acme *acme, struct error *err)
+{
+	int64_t offset;
+
+	if (acme_open(acme, err) < 0)
+		return -1;
+	offset = acme_clock_offset(acme);
+	if (llabs(offset) > CLOCK_MAX_S)
+		return error_set(err,
+			"the clock of this machine is %lld s %s that of the CA: set it "
+			"right",
+			llabs(offset), offset > 0 ? "behind" : "ahead of");
+	if (acme_wants_eab(acme) && !a->eab_kid)
+		return error_set(err, "the CA wants an external account: set eab_kid and eab_hmac, "
+				      "which it gives out");
+	if (a->profile && !acme_knows_profile(acme, a->profile))
+		return error_set(err, "the CA does not know the profile \"%s\"", a->profile);
+	printf("%s: CA: reachable, its clock agrees: %s\n", a->name, a->ca_dir_url);
+	return 0;
+}
+
+static int check_account(const struct conf_autocert *a, struct error *err)
+{
+	struct account acc;
+	int rc = 0;
+
+	if (access(a->acme_key_path, F_OK) < 0) {
+		printf("%s: account: none yet; the first order makes %s and registers it\n",
+			a->name, a->acme_key_path);
+		return 0;
+	}
+	rc = account_open(&acc, a, false, err);
+	if (rc == 0) {
+		printf("%s: account: %s\n", a->name, acme_account_url(acc.acme));
+	} else if (strcmp(acme_fault_type(acc.acme), "accountDoesNotExist") == 0) {
+		printf("%s: account: the CA does not know %s; the next order registers it\n",
+			a->name, a->acme_key_path);
+		rc = 0;
+	}
+	account_close(&acc);
+	return rc;
+}
+
+int offline_check(const char *conf_file)
+{
+	struct conf *c = load(conf_file);
+	int status = EXIT_SUCCESS;
+	size_t n = 0;
+
+	if (!c)
+		return EXIT_FAILURE;
+	for (size_t i = 0; i < c->n_providers; i++) {
+		const struct conf_autocert *a = &c->providers[i];
+		struct acme *acme;
+		struct error err;
+
+		if (!conf_is_acme(a))
+			continue;
+		n++;
+		acme = acme_new(&(struct acme_options){
+			.directory_url = a->ca_dir_url, .ca_certs = &a->ca_certs});
+		/* Both, so that all problems are seen at once. */
+		if (check_ca(a, acme, &err) < 0 || check_account(a, &err) < 0)
+			status = complain(a->name, &err);
+		if (prove_dns(c, a, &err) < 0)
+			status = complain(a->name, &err);
+		acme_free(acme);
+	}
+	if (!n)
+		printf("no provider of autocert gets certificates from a CA\n");
+	conf_unref(c);
+	return status;
+}
