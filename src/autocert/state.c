@@ -13,8 +13,9 @@
 #include "base/mem.h"
 
 #define FILE_MAX  (1 << 20)
-#define DEPTH_MAX 8
-#define TXTS_MAX  10000
+#define DEPTH_MAX 32
+#define TXTS_MAX  1000 /* ten orders of a hundred names each; the newest are kept */
+#define COUNT_MAX 1000000
 #define TIME_MAX  INT64_C(253402300799) /* the end of the year 9999 */
 
 static char *path_of(const char *state_dir, const char *id)
@@ -57,7 +58,7 @@ static unsigned get_count(struct json_object *o, const char *key, bool *bad)
 {
 	int64_t n = get_time(o, key, bad);
 
-	return n < UINT_MAX ? (unsigned)n : UINT_MAX;
+	return n < COUNT_MAX ? (unsigned)n : COUNT_MAX;
 }
 
 static void get_txts(struct state *s, struct json_object *o, bool *bad)
@@ -85,22 +86,36 @@ static void get_txts(struct state *s, struct json_object *o, bool *bad)
 	}
 }
 
+/* NULL when it is no JSON, or no object. */
+static struct json_object *parse_object(const char *text, size_t len)
+{
+	struct json_tokener *tok;
+	struct json_object *o;
+
+	if (len > FILE_MAX)
+		return NULL;
+	tok = json_tokener_new_ex(DEPTH_MAX);
+	if (!tok)
+		abort(); /* out of memory */
+	json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+	/* With the NUL, so that an end that is missing is seen. */
+	o = json_tokener_parse_ex(tok, text, (int)len + 1);
+	json_tokener_free(tok);
+	if (json_object_is_type(o, json_type_object))
+		return o;
+	json_object_put(o);
+	return NULL;
+}
+
 int state_parse(struct state *s, const char *text, size_t len, struct error *err)
 {
-	struct json_tokener *tok = json_tokener_new_ex(DEPTH_MAX);
-	struct json_object *o;
+	struct json_object *o = parse_object(text, len);
 	char *fingerprint;
 	bool bad = false;
 
 	*s = (struct state){0};
-	if (!tok)
-		abort(); /* out of memory */
-	o = len < INT_MAX ? json_tokener_parse_ex(tok, text, (int)len) : NULL;
-	json_tokener_free(tok);
-	if (!json_object_is_type(o, json_type_object)) {
-		json_object_put(o);
+	if (!o)
 		return error_set(err, "is not what lintel has written: no JSON object");
-	}
 	fingerprint = get_string(o, "fingerprint", &bad);
 	if (fingerprint && strlen(fingerprint) < sizeof(s->fingerprint))
 		strcpy(s->fingerprint, fingerprint);
@@ -143,8 +158,7 @@ int state_load(struct state *s, const char *state_dir, const char *id, struct er
 	if (!text) {
 		rc = -1;
 	} else if (state_parse(s, text, len, &why) < 0) {
-		log_warn("%s %s: it is kept as *.broken-<time>, and autocert begins afresh", path,
-			why.text);
+		log_warn("%s %s: autocert begins afresh", path, why.text);
 		rc = store_put_aside(path, err);
 	}
 out:
@@ -171,7 +185,7 @@ static struct json_object *txts_json(const struct state *s)
 {
 	struct json_object *list = json_object_new_array();
 
-	for (size_t i = 0; i < s->n_txts; i++) {
+	for (size_t i = s->n_txts > TXTS_MAX ? s->n_txts - TXTS_MAX : 0; i < s->n_txts; i++) {
 		const struct dns_txt *t = &s->txts[i];
 		struct json_object *o = json_object_new_object();
 

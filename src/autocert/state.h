@@ -17,8 +17,8 @@ struct state {
 	unsigned attempts, unreachable;
 	int64_t failed_at, retry_at; /* Unix seconds; 0 = none */
 	char *failure;               /* the last sentence; NULL = none since a success */
-	int64_t obtained_at,
-		obtained_until;     /* the last success; until when what it gave is valid */
+	/* The last success, and until when what it gave is valid. */
+	int64_t obtained_at, obtained_until;
 	char *order_url, *order_ca; /* the order that is open, and its CA's directory, or NULL */
 	struct dns_txt *txts;       /* that may be out */
 	size_t n_txts;
@@ -33,7 +33,7 @@ struct state {
  * warning. -1 where it is there but cannot be read. */
 int state_load(struct state *s, const char *state_dir, const char *id, struct error *err);
 int state_save(const struct state *s, const char *state_dir, const char *id, struct error *err);
-/* From and to its text. `text` is anybody's. */
+/* From its text, which may hold anything and has a NUL at text[len]. */
 int state_parse(struct state *s, const char *text, size_t len, struct error *err);
 void state_clear(struct state *s); /* may be used again */
 
