@@ -169,6 +169,22 @@ static int open_dns(struct run *r, struct error *err)
 	return rc;
 }
 
+/* The provider is `pseudo` now, which knows of no DNS. */
+static void abandon_txts(struct run *r)
+{
+	struct state *s = r->state;
+
+	say(r, STEP_NOTE, LOG_WARN,
+		"%zu TXT records of the DNS provider before are left, that of %s in zone %s among "
+		"them: remove them by hand",
+		s->n_txts, s->txts[0].name, s->txts[0].zone);
+	dns_txts_clear(s->txts, s->n_txts);
+	free(s->txts);
+	s->txts = NULL;
+	s->n_txts = 0;
+	save_or_warn(r);
+}
+
 /* Removes all records that are journalled. What cannot be removed stays so, and is no failure of
  * the certificate. */
 static void clean_up(struct run *r, int64_t ms)
@@ -179,6 +195,10 @@ static void clean_up(struct run *r, int64_t ms)
 
 	if (!r->state->n_txts)
 		return;
+	if (!conf_is_acme(r->a)) {
+		abandon_txts(r);
+		return;
+	}
 	if (open_dns(r, &err) == 0) {
 		j = dns_job(r);
 		j.stop = NULL; /* told to stop or not: this is what must be done still */
@@ -210,40 +230,63 @@ static void clean_up(struct run *r, int64_t ms)
 	save_or_warn(r);
 }
 
-/* The journal's entry for a challenge; the same as before when its order is gone on with. */
-static void journal(struct run *r, const struct acme_challenge *c)
+static size_t find_txt(const struct state *s, const struct acme_challenge *c)
 {
-	struct dns_txt *t;
+	size_t i = 0;
 
-	for (size_t i = 0; i < r->state->n_txts; i++)
-		if (strcmp(r->state->txts[i].fqdn, c->fqdn) == 0 &&
-			strcmp(r->state->txts[i].value, c->value) == 0)
-			return;
-	t = mem_grow(&r->state->txts, r->state->n_txts++, sizeof(*t));
-	*t = (struct dns_txt){.fqdn = mem_strdup(c->fqdn), .value = mem_strdup(c->value)};
+	while (i < s->n_txts &&
+		(strcmp(s->txts[i].fqdn, c->fqdn) != 0 || strcmp(s->txts[i].value, c->value) != 0))
+		i++;
+	return i;
+}
+
+/* Enters the order's records into the journal, behind what earlier orders have left in it and could
+ * not be removed, which must not hold this one up. An order that is gone on with has its own there
+ * already. Returns the index of the first. */
+static size_t journal(struct state *s, const struct acme_challenge *v, size_t n)
+{
+	size_t first = s->n_txts;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t at = find_txt(s, &v[i]);
+
+		if (at < first) {
+			struct dns_txt t = s->txts[at];
+
+			s->txts[at] = s->txts[--first];
+			s->txts[first] = t;
+		} else if (at == s->n_txts) {
+			*(struct dns_txt *)mem_grow(&s->txts, s->n_txts++, sizeof(*s->txts)) =
+				(struct dns_txt){.fqdn = mem_strdup(v[i].fqdn),
+					.value = mem_strdup(v[i].value)};
+		}
+	}
+	return first;
 }
 
 /* All records of the order at once, then one wait. Each is in the journal before it is out. */
 static int put_records(struct run *r, const struct acme_challenge *v, size_t n, struct error *err)
 {
 	struct dns_job j;
+	struct dns_txt *txts;
+	size_t first, n_txts;
 
 	if (open_dns(r, err) < 0)
 		return -1;
 	j = dns_job(r);
-	for (size_t i = 0; i < n; i++)
-		journal(r, &v[i]);
-	if (dns_locate(&j, r->state->txts, r->state->n_txts, err) < 0)
+	first = journal(r->state, v, n);
+	txts = r->state->txts + first;
+	n_txts = r->state->n_txts - first;
+	if (dns_locate(&j, txts, n_txts, err) < 0)
 		return -1;
-	for (size_t i = 0; i < r->state->n_txts; i++)
-		r->state->txts[i].present = true; /* for all that is known from here on */
-	if (save(r, err) < 0 || dns_present(&j, r->state->txts, r->state->n_txts, err) < 0 ||
-		save(r, err) < 0)
+	for (size_t i = 0; i < n_txts; i++)
+		txts[i].present = true; /* for all that is known from here on */
+	if (save(r, err) < 0 || dns_present(&j, txts, n_txts, err) < 0 || save(r, err) < 0)
 		return -1;
-	for (size_t i = 0; i < r->state->n_txts; i++)
-		say(r, STEP_TXT_SET, LOG_INFO, "TXT record of %s set in zone %s",
-			r->state->txts[i].name, r->state->txts[i].zone);
-	return dns_wait(&j, r->state->txts, r->state->n_txts, err);
+	for (size_t i = 0; i < n_txts; i++)
+		say(r, STEP_TXT_SET, LOG_INFO, "TXT record of %s set in zone %s", txts[i].name,
+			txts[i].zone);
+	return dns_wait(&j, txts, n_txts, err);
 }
 
 /* ---- the order ---- */
@@ -620,6 +663,11 @@ static void lift_if_changed(struct run *r)
 	set_failure(r, NULL);
 	if (s->order_url)
 		forget_order(r);
+	/* They may be another provider's, to whom the names say enough. */
+	for (size_t i = 0; i < s->n_txts; i++) {
+		free(s->txts[i].handle);
+		s->txts[i].handle = NULL;
+	}
 }
 
 /* A failure mark without a state, of the program before this one or of a state that was lost. */
