@@ -227,8 +227,7 @@ static struct cert *get_ca(const char *state_dir, struct cert_parsed *ca, struct
 			error_set(err, "%s", why.text);
 			goto out;
 		}
-		log_warn("pseudo: %s; what is there is kept as *.broken-<time>, and a new CA made",
-			why.text);
+		log_warn("pseudo: %s; a new CA is made", why.text);
 		if (store_put_aside(cert_path, err) < 0 || store_put_aside(key_path, err) < 0)
 			goto out;
 	}

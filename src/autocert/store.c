@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "acme/key.h"
+#include "acme/problem.h"
 #include "autocert/key.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -114,7 +114,9 @@ int store_put_aside(const char *path, struct error *err)
 	char *aside = mem_printf("%s.broken-%lld", path, (long long)clock_wall_s());
 	int rc = 0;
 
-	if (rename(path, aside) < 0 && errno != ENOENT)
+	if (rename(path, aside) == 0)
+		log_warn("%s is kept as %s", path, aside);
+	else if (errno != ENOENT)
 		rc = error_set_errno(err, "cannot rename %s to %s", path, aside);
 	free(aside);
 	return rc;
@@ -156,12 +158,8 @@ int64_t store_last_failure(const struct conf_autocert *a)
 	char *path = mark_path(a);
 	size_t len;
 	char *text = file_read(path, 100, &len, NULL);
-	struct tm tm = {0};
-	int64_t at = 0;
+	int64_t at = text ? acme_parse_time(text) : 0;
 
-	/* The seed's program writes fractions and offsets; to the second is enough. */
-	if (text && strptime(text, "%Y-%m-%dT%H:%M:%S", &tm))
-		at = (int64_t)timegm(&tm);
 	free(text);
 	free(path);
 	return at;
@@ -180,17 +178,12 @@ static int put_key(const char *path, EVP_PKEY *key, struct error *err)
 	return rc;
 }
 
-static EVP_PKEY *read_key(const char *path,
-	EVP_PKEY *(*parse)(const void *data, size_t len, struct error *err), struct error *err)
+/* Frees what a key file held; NULL is fine. */
+static void wipe(char *data, size_t len)
 {
-	size_t len;
-	char *data = file_read(path, CERT_FILE_MAX, &len, err);
-	EVP_PKEY *key = data ? parse(data, len, err) : NULL;
-
 	if (data)
 		OPENSSL_cleanse(data, len);
 	free(data);
-	return key;
 }
 
 static char *order_key_path(const char *state_dir, const char *id)
@@ -210,8 +203,13 @@ int store_put_order_key(const char *state_dir, const char *id, EVP_PKEY *key, st
 EVP_PKEY *store_get_order_key(const char *state_dir, const char *id, struct error *err)
 {
 	char *path = order_key_path(state_dir, id);
-	EVP_PKEY *key = read_key(path, key_parse, err);
+	size_t len;
+	char *data = file_read(path, CERT_FILE_MAX, &len, err);
+	EVP_PKEY *key = data ? key_parse(data, len, err) : NULL;
 
+	if (data && !key)
+		error_prefix(err, "%s", path);
+	wipe(data, len);
 	free(path);
 	return key;
 }
@@ -235,40 +233,45 @@ static EVP_PKEY *make_account_key(const char *path, struct error *err)
 
 	if (key && put_key(path, key, err) < 0) {
 		EVP_PKEY_free(key);
-		key = NULL;
+		return NULL;
 	}
+	if (key)
+		log_info("account key %s: made", path);
 	return key;
+}
+
+/* 1 and the key, 0 when there is none that is any good, -1 where nobody can tell. */
+static int read_account_key(const char *path, EVP_PKEY **key, struct error *err)
+{
+	struct error why;
+	size_t len;
+	char *data;
+
+	if (access(path, F_OK) < 0 && errno == ENOENT)
+		return 0;
+	data = file_read(path, CERT_FILE_MAX, &len, err);
+	if (!data)
+		return error_prefix(err, "the account key");
+	*key = acme_key_parse(data, len, &why);
+	wipe(data, len);
+	if (*key)
+		return 1;
+	log_warn("account key %s %s: a new one is made, and with it a new account", path, why.text);
+	return store_put_aside(path, err);
 }
 
 /* Several providers share an account: the lock is for jobs that come at the same time. */
 EVP_PKEY *store_account_key(const char *path, bool *made, struct error *err)
 {
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-	struct error why = {""};
 	EVP_PKEY *key = NULL;
+	int found;
 
-	*made = false;
 	pthread_mutex_lock(&lock);
-	if (access(path, F_OK) < 0 && errno == ENOENT) {
-		*made = true;
-	} else if (access(path, R_OK) < 0) {
-		error_set_errno(err, "cannot read the account key %s", path);
-		goto out;
-	} else {
-		key = read_key(path, acme_key_parse, &why);
-		if (key)
-			goto out;
-		log_warn("account key %s: %s; it is kept as *.broken-<time>, and a new account "
-			 "will be made",
-			path, why.text);
-		if (store_put_aside(path, err) < 0)
-			goto out;
-		*made = true;
-	}
-	key = make_account_key(path, err);
-	if (key)
-		log_info("account key %s: made", path);
-out:
+	found = read_account_key(path, &key, err);
+	*made = found == 0;
+	if (*made)
+		key = make_account_key(path, err);
 	pthread_mutex_unlock(&lock);
 	return key;
 }

@@ -37,9 +37,9 @@ int store_put_order_key(const char *state_dir, const char *id, EVP_PKEY *key, st
 EVP_PKEY *store_get_order_key(const char *state_dir, const char *id, struct error *err);
 void store_drop_order_key(const char *state_dir, const char *id);
 
-/* The account key at `path`; made where there is none (*made). One that is no key is kept aside
- * with a warning and a new one made: the CA will know it as a new account. One that may not be
- * read is an error. NULL with a sentence. */
+/* The account key at `path`, PEM or DER; made where there is none (*made). One that is no key is
+ * kept aside with a warning and a new one made: the CA will know it as a new account. One that may
+ * not be read, now, is an error. NULL with a sentence. */
 EVP_PKEY *store_account_key(const char *path, bool *made, struct error *err);
 /* Puts another one in its place (a rollover). */
 int store_put_account_key(const char *path, EVP_PKEY *key, struct error *err);
@@ -49,7 +49,8 @@ int store_put_account_key(const char *path, EVP_PKEY *key, struct error *err);
 int store_lock_account(const char *path, bool exclusive, struct error *err);
 void store_unlock_account(int lock); /* -1 is fine */
 
-/* Puts what is no good out of the way: PATH.broken-<time>. Nothing there is fine. */
+/* Puts what is no good out of the way, PATH.broken-<time>, with a warning that says so. Nothing
+ * there is fine. */
 int store_put_aside(const char *path, struct error *err);
 
 #endif

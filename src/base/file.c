@@ -47,10 +47,17 @@ int file_open(const char *path, struct error *err)
 
 int file_write_error(struct error *err, const char *what, const char *path)
 {
+	const char *advice = "";
+
 	if (errno == ENOENT)
 		return error_set(err, "%s %s: its folder does not exist: make it", what, path);
-	return error_set(err, "%s %s: %s%s", what, path, strerror(errno),
-		errno == EACCES ? sandbox_write_hint() : "");
+	if (errno == EACCES)
+		advice = sandbox_write_hint();
+	else if (errno == ENOSPC || errno == EDQUOT)
+		advice = ": make room there";
+	else if (errno == EROFS)
+		advice = ": make it writable, or choose another path";
+	return error_set(err, "%s %s: %s%s", what, path, strerror(errno), advice);
 }
 
 char *file_read(const char *path, size_t max, size_t *len, struct error *err)
@@ -154,7 +161,7 @@ int file_stage(const char *path, const void *data, size_t len, mode_t mode, stru
 	}
 	rc = 0;
 	if (fchmod(fd, mode) < 0 || write_synced(fd, data, len) < 0) {
-		rc = error_set_errno(err, "cannot write %s", temp);
+		rc = file_write_error(err, "cannot write", temp);
 		unlink(temp);
 	}
 	close(fd);
