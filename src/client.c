@@ -6,101 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ask.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "conf/conf.h"
-#include "http/fetch.h"
+#include "table.h"
 
-#define STATUS_MS  10000
-#define RELOAD_MS  300000 /* 100,000 certificates on a slow disk */
-#define ANSWER_MAX (64u << 20)
-
-/* ---- asking ---- */
-
-static char *url_of(const struct address *a, const char *path)
-{
-	switch (a->kind) {
-	case ADDRESS_UNIX: return mem_printf("http://localhost%s", path);
-	case ADDRESS_ANY: return mem_printf("http://127.0.0.1:%u%s", a->port, path);
-	case ADDRESS_IP:
-	case ADDRESS_NAME: break;
-	}
-	return mem_printf("http://%s%s", a->text, path);
-}
-
-static int load_admin(const char *conf_file, struct conf_admin *admin)
-{
-	struct problems p = {0};
-	int rc = conf_load_admin(conf_file, admin, &p);
-
-	for (size_t i = 0; i < p.n; i++)
-		fprintf(stderr, "%s\n", p.lines[i]);
-	problems_clear(&p);
-	if (rc == 0 && !admin->set) {
-		fprintf(stderr,
-			"lintel: %s: there is no admin block, so the daemon cannot be asked; add "
-			"one, "
-			"say admin: { address: 127.0.0.1:8888 }, and start lintel again\n",
-			conf_file);
-		rc = -1;
-	}
-	return rc;
-}
-
-/* The answer as text and as JSON, NULL when it is none; -1 after saying why there is no answer. */
-static int ask(const char *conf_file, struct fetch_request *req, const char *path,
-	struct fetch_response *res)
-{
-	struct conf_admin admin;
-	struct error err;
-	char *url;
-	int rc;
-
-	if (load_admin(conf_file, &admin) < 0)
-		return -1;
-	url = url_of(&admin.address, path);
-	req->url = url;
-	req->unix_path = admin.address.kind == ADDRESS_UNIX ? admin.address.host : NULL;
-	req->bearer = admin.token;
-	req->max_bytes = ANSWER_MAX;
-	rc = fetch(req, res, &err);
-	if (rc < 0)
-		fprintf(stderr, "lintel: asking the daemon at %s: %s; does lintel run with %s?\n",
-			admin.address.text, err.text, conf_file);
-	if (rc == 0 && res->status == 401) {
-		fprintf(stderr,
-			"lintel: the daemon at %s refuses the token of %s; was admin.token changed "
-			"without a reload?\n",
-			admin.address.text, conf_file);
-		fetch_response_clear(res);
-		rc = -1;
-	}
-	free(url);
-	conf_admin_clear(&admin);
-	return rc;
-}
-
-/* Says what the daemon answered instead of what was asked for. */
-static void say_refusal(const struct fetch_response *res, struct json_object *answer)
-{
-	struct json_object *errors, *message;
-
-	if (json_object_object_get_ex(answer, "errors", &errors) &&
-		json_object_is_type(errors, json_type_array))
-		for (size_t i = 0; i < json_object_array_length(errors); i++)
-			fprintf(stderr, "%s\n",
-				json_object_get_string(json_object_array_get_idx(errors, i)));
-	else if (json_object_object_get_ex(answer, "message", &message))
-		fprintf(stderr, "lintel: the daemon answered %ld: %s\n", res->status,
-			json_object_get_string(message));
-	else
-		fprintf(stderr,
-			"lintel: the daemon answered %ld, but not as lintel does; is another "
-			"program "
-			"at admin.address?\n",
-			res->status);
-}
+#define STATUS_MS 10000
+#define RENEW_MS  (6 * 3600 * 1000L) /* the time-outs are the daemon's */
+#define RELOAD_MS 300000             /* 100,000 certificates on a slow disk */
 
 int client_reload(const char *conf_file)
 {
@@ -109,14 +23,14 @@ int client_reload(const char *conf_file)
 	struct json_object *answer;
 	int status = 1;
 
-	if (ask(conf_file, &req, "/api/v1/reload", &res) < 0)
+	if (ask_daemon(conf_file, &req, "/api/v1/reload", &res) < 0)
 		return 1;
 	answer = json_tokener_parse(res.body);
 	if (res.status == 200 && answer) {
 		puts("reloaded");
 		status = 0;
 	} else {
-		say_refusal(&res, answer);
+		ask_say_refusal(&res, answer);
 	}
 	json_object_put(answer);
 	fetch_response_clear(&res);
@@ -145,20 +59,6 @@ static const char *text(struct json_object *o, const char *pointer)
 	return part ? json_object_get_string(part) : "";
 }
 
-/* "3d 4h", "5m 10s": the two largest units. */
-static const char *duration(char out[32], uint64_t s)
-{
-	if (s >= 86400)
-		snprintf(out, 32, "%" PRIu64 "d %" PRIu64 "h", s / 86400, s % 86400 / 3600);
-	else if (s >= 3600)
-		snprintf(out, 32, "%" PRIu64 "h %" PRIu64 "m", s / 3600, s % 3600 / 60);
-	else if (s >= 60)
-		snprintf(out, 32, "%" PRIu64 "m %" PRIu64 "s", s / 60, s % 60);
-	else
-		snprintf(out, 32, "%" PRIu64 "s", s);
-	return out;
-}
-
 static const char *size(char out[32], uint64_t bytes)
 {
 	static const char *const units[] = {"KiB", "MiB", "GiB", "TiB", "PiB"};
@@ -174,61 +74,23 @@ static const char *size(char out[32], uint64_t bytes)
 	return out;
 }
 
-#define COLUMNS_MAX 6
-
-struct table { /* rows of cells, the first one the heading */
-	char *(*rows)[COLUMNS_MAX];
-	size_t n;
-	int columns;
-};
-
-/* Takes the cells, of which there are t->columns. */
-static void add_row(struct table *t, char *const cells[])
-{
-	char *(*row)[COLUMNS_MAX] = mem_grow(&t->rows, t->n++, sizeof(*t->rows));
-
-	memcpy(*row, cells, sizeof(*cells) * (size_t)t->columns);
-}
-
-/* Prints and clears it; a heading with nothing under it is left out. */
-static void print_table(struct table *t)
-{
-	size_t widths[COLUMNS_MAX] = {0};
-
-	for (size_t r = 0; r < t->n; r++)
-		for (int c = 0; c < t->columns; c++)
-			if (strlen(t->rows[r][c]) > widths[c])
-				widths[c] = strlen(t->rows[r][c]);
-	if (t->n > 1)
-		putchar('\n');
-	for (size_t r = 0; r < t->n; r++) {
-		for (int c = 0; c < t->columns; c++) {
-			bool last = c == t->columns - 1;
-
-			if (t->n > 1)
-				printf("%-*s%s", last ? 0 : (int)widths[c], t->rows[r][c],
-					last ? "\n" : "  ");
-			free(t->rows[r][c]);
-		}
-	}
-	free(t->rows);
-}
-
 static void print_listeners(struct json_object *status)
 {
 	struct json_object *list = at(status, "/listeners");
 	struct table t = {.columns = 3};
 	size_t n = list ? json_object_array_length(list) : 0;
 
-	add_row(&t, (char *[]){mem_strdup("LISTENER"), mem_strdup("NAME"), mem_strdup("STATE")});
+	table_add(&t, (char *[]){mem_strdup("LISTENER"), mem_strdup("NAME"), mem_strdup("STATE")});
 	for (size_t i = 0; i < n; i++) {
 		struct json_object *l = json_object_array_get_idx(list, i);
 
-		add_row(&t,
+		table_add(&t,
 			(char *[]){mem_strdup(text(l, "/address")), mem_strdup(text(l, "/name")),
 				mem_strdup(json_object_get_boolean(at(l, "/up")) ? "up" : "down")});
 	}
-	print_table(&t);
+	if (t.n > 1)
+		putchar('\n');
+	table_print(&t);
 }
 
 /* The first host, and how many there are beyond it. */
@@ -248,8 +110,8 @@ static void print_routes(struct json_object *status)
 	struct table t = {.columns = 6};
 	size_t n = list ? json_object_array_length(list) : 0;
 
-	add_row(&t, (char *[]){mem_strdup("ROUTE"), mem_strdup("SERVER"), mem_strdup("STATE"),
-			    mem_strdup("NOW"), mem_strdup("CONNECTS"), mem_strdup("FAILURES")});
+	table_add(&t, (char *[]){mem_strdup("ROUTE"), mem_strdup("SERVER"), mem_strdup("STATE"),
+			      mem_strdup("NOW"), mem_strdup("CONNECTS"), mem_strdup("FAILURES")});
 	for (size_t i = 0; i < n; i++) {
 		struct json_object *r = json_object_array_get_idx(list, i);
 		struct json_object *servers = at(r, "/servers");
@@ -259,15 +121,17 @@ static void print_routes(struct json_object *status)
 			struct json_object *s = json_object_array_get_idx(servers, j);
 			bool up = json_object_get_boolean(at(s, "/up"));
 
-			add_row(&t, (char *[]){j ? mem_strdup("") : route_name(r),
-					    mem_strdup(text(s, "/address")),
-					    mem_strdup(up ? "up" : "down"),
-					    mem_printf("%" PRIu64, number(s, "/active")),
-					    mem_printf("%" PRIu64, number(s, "/connects")),
-					    mem_printf("%" PRIu64, number(s, "/failures"))});
+			table_add(&t, (char *[]){j ? mem_strdup("") : route_name(r),
+					      mem_strdup(text(s, "/address")),
+					      mem_strdup(up ? "up" : "down"),
+					      mem_printf("%" PRIu64, number(s, "/active")),
+					      mem_printf("%" PRIu64, number(s, "/connects")),
+					      mem_printf("%" PRIu64, number(s, "/failures"))});
 		}
 	}
-	print_table(&t);
+	if (t.n > 1)
+		putchar('\n');
+	table_print(&t);
 	if (number(status, "/routes_total") > n)
 		printf("and %" PRIu64 " more routes\n", number(status, "/routes_total") - n);
 }
@@ -307,10 +171,10 @@ static void print_certificates(struct json_object *status)
 	printf("certificates  %" PRIu64, number(status, "/certificates/count"));
 	if (number(status, "/certificates/count") && end > now)
 		printf("; the first ends %s, in %s", clock_rfc3339(date, end, -1),
-			duration(left, (uint64_t)(end - now)));
+			table_duration(left, (uint64_t)(end - now)));
 	else if (number(status, "/certificates/count"))
 		printf("; the first ended %s, %s ago", clock_rfc3339(date, end, -1),
-			duration(left, (uint64_t)(now - end)));
+			table_duration(left, (uint64_t)(now - end)));
 	putchar('\n');
 }
 
@@ -320,7 +184,7 @@ static void print_status(struct json_object *status)
 
 	printf("lintel %s, pid %" PRIu64 ", up %s, %" PRIu64 " workers%s\n",
 		text(status, "/version"), number(status, "/pid"),
-		duration(a, number(status, "/uptime")), number(status, "/workers"),
+		table_duration(a, number(status, "/uptime")), number(status, "/workers"),
 		json_object_get_boolean(at(status, "/draining")) ? ", draining" : "");
 	printf("configuration %s, loaded %s\n", text(status, "/config"),
 		clock_rfc3339(date, (int64_t)number(status, "/loaded"), -1));
@@ -338,24 +202,194 @@ static void print_status(struct json_object *status)
 	print_routes(status);
 }
 
-int client_status(const char *conf_file, bool json)
+/* An answer in JSON, as it is or as a person reads it. */
+static int show(const char *conf_file, const char *path, bool json,
+	void (*print)(struct json_object *answer))
 {
 	struct fetch_request req = {.method = "GET", .timeout_ms = STATUS_MS};
 	struct fetch_response res;
-	struct json_object *status;
+	struct json_object *answer;
 	bool good;
 
-	if (ask(conf_file, &req, "/api/v1/status", &res) < 0)
+	if (ask_daemon(conf_file, &req, path, &res) < 0)
 		return 1;
-	status = json_tokener_parse(res.body);
-	good = res.status == 200 && json_object_is_type(status, json_type_object);
+	answer = json_tokener_parse(res.body);
+	good = res.status == 200 && json_object_is_type(answer, json_type_object);
 	if (!good)
-		say_refusal(&res, status);
+		ask_say_refusal(&res, answer);
 	else if (json)
 		fputs(res.body, stdout);
 	else
-		print_status(status);
-	json_object_put(status);
+		print(answer);
+	json_object_put(answer);
 	fetch_response_clear(&res);
 	return good ? 0 : 1;
+}
+
+int client_status(const char *conf_file, bool json)
+{
+	return show(conf_file, "/api/v1/status", json, print_status);
+}
+
+/* ---- certificates ---- */
+
+static char *names_of(struct json_object *cert)
+{
+	struct json_object *names = at(cert, "/dns_names"), *domains = at(cert, "/domains");
+	struct json_object *list = names ? names : domains;
+	size_t n = list ? json_object_array_length(list) : 0;
+
+	if (!n)
+		return mem_strdup("-");
+	if (n > 2)
+		return mem_printf("%s, %s +%zu",
+			json_object_get_string(json_object_array_get_idx(list, 0)),
+			json_object_get_string(json_object_array_get_idx(list, 1)), n - 2);
+	return mem_printf("%s%s%s", json_object_get_string(json_object_array_get_idx(list, 0)),
+		n > 1 ? ", " : "",
+		n > 1 ? json_object_get_string(json_object_array_get_idx(list, 1)) : "");
+}
+
+static char *date_of(struct json_object *cert, const char *pointer)
+{
+	char date[CLOCK_RFC3339_SIZE];
+	int64_t t = json_object_get_int64(at(cert, pointer));
+
+	return mem_strdup(t ? clock_rfc3339(date, t, -1) : "-");
+}
+
+/* What is left until then, or "ended". */
+static char *left_of(struct json_object *cert, int64_t now)
+{
+	int64_t end = json_object_get_int64(at(cert, "/not_after"));
+	char left[32];
+
+	if (!end)
+		return mem_strdup("missing");
+	if (end <= now)
+		return mem_strdup("ended");
+	return mem_strdup(table_duration(left, (uint64_t)(end - now)));
+}
+
+static char *next_of(struct json_object *cert, int64_t now)
+{
+	struct json_object *next = at(cert, "/next_renewal");
+	int64_t t = json_object_get_int64(next);
+	char left[32];
+
+	if (json_object_get_boolean(at(cert, "/renewing")))
+		return mem_strdup("now: it is being obtained");
+	if (!at(cert, "/next_renewal_reason"))
+		return mem_strdup("-");
+	if (!next || t <= now)
+		return mem_printf("now: %s", text(cert, "/next_renewal_reason"));
+	return mem_printf("in %s: %s", table_duration(left, (uint64_t)(t - now)),
+		text(cert, "/next_renewal_reason"));
+}
+
+static void print_failure(struct json_object *cert, int64_t now)
+{
+	int64_t then = json_object_get_int64(at(cert, "/last_failure/time"));
+	int64_t again = json_object_get_int64(at(cert, "/last_failure/retry_at"));
+	char ago[32], in[32];
+
+	if (!at(cert, "/last_failure"))
+		return;
+	printf("\n%s failed %s ago: %s\n", text(cert, "/name"),
+		table_duration(ago, now > then ? (uint64_t)(now - then) : 0),
+		text(cert, "/last_failure/message"));
+	if (again > now)
+		printf("it is tried again in %s; `lintel renew %s` tries now\n",
+			table_duration(in, (uint64_t)(again - now)), text(cert, "/name"));
+}
+
+static void print_certs(struct json_object *answer)
+{
+	struct json_object *list = at(answer, "/certificates"), *c;
+	struct table t = {.columns = 6};
+	size_t n = list ? json_object_array_length(list) : 0;
+	int64_t now = clock_wall_s();
+
+	if (!n)
+		puts("there is no certificate, and autocert is to get none");
+	table_add(&t,
+		(char *[]){mem_strdup("NAME"), mem_strdup("NAMES"), mem_strdup("ISSUER"),
+			mem_strdup("NOT AFTER"), mem_strdup("LEFT"), mem_strdup("NEXT RENEWAL")});
+	for (size_t i = 0; i < n; i++) {
+		c = json_object_array_get_idx(list, i);
+		table_add(&t, (char *[]){mem_strdup(text(c, "/name")), names_of(c),
+				      mem_strdup(at(c, "/issuer") ? text(c, "/issuer") : "-"),
+				      date_of(c, "/not_after"), left_of(c, now), next_of(c, now)});
+	}
+	table_print(&t);
+	for (size_t i = 0; i < n; i++)
+		print_failure(json_object_array_get_idx(list, i), now);
+}
+
+int client_certs(const char *conf_file, bool json)
+{
+	return show(conf_file, "/api/v1/certs", json, print_certs);
+}
+
+/* ---- renew ---- */
+
+struct progress {
+	bool done, ok;
+	struct str refusal; /* what is no event */
+};
+
+static void on_event(void *arg, const char *line)
+{
+	struct progress *p = arg;
+	struct json_object *e = json_tokener_parse(line);
+
+	if (!at(e, "/step")) {
+		str_addf(&p->refusal, "%s", line);
+	} else if (at(e, "/ok")) {
+		p->done = true;
+		p->ok = json_object_get_boolean(at(e, "/ok"));
+	} else {
+		printf("%s  %-9s %s: %s\n", text(e, "/time"), text(e, "/step"),
+			text(e, "/provider"), text(e, "/message"));
+		fflush(stdout);
+	}
+	json_object_put(e);
+}
+
+int client_renew(const char *conf_file, const char *name)
+{
+	struct json_object *body = json_object_new_object(), *answer;
+	struct progress p = {0};
+	struct fetch_request req = {
+		.method = "POST",
+		.accept = "application/x-ndjson",
+		.timeout_ms = RENEW_MS,
+		.on_line = on_event,
+		.arg = &p,
+	};
+	struct fetch_response res;
+	int status = 1;
+
+	if (name)
+		json_object_object_add(body, "name", json_object_new_string(name));
+	req.body = json_object_to_json_string(body);
+	if (ask_daemon(conf_file, &req, "/api/v1/cert/renew", &res) < 0)
+		goto out;
+	answer = json_tokener_parse(p.refusal.data ? p.refusal.data : "");
+	if (p.done) {
+		status = !p.ok;
+	} else if (res.status == 200 && answer) { /* of the provider local */
+		puts(text(answer, "/message"));
+		status = 0;
+	} else if (answer) {
+		ask_say_refusal(&res, answer);
+	} else {
+		fprintf(stderr, "lintel: the daemon has gone away before the renewal was done\n");
+	}
+	json_object_put(answer);
+	fetch_response_clear(&res);
+out:
+	str_clear(&p.refusal);
+	json_object_put(body);
+	return status;
 }

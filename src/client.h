@@ -6,6 +6,9 @@
 #include <stdbool.h>
 
 /* Both print what the daemon says and return the exit status of the program. */
+int client_certs(const char *conf_file, bool json);
+/* `name` NULL = all. Shows the progress as it comes. */
+int client_renew(const char *conf_file, const char *name);
 int client_status(const char *conf_file, bool json); /* as a table, or as the daemon answers it */
 int client_reload(const char *conf_file);
 

@@ -306,7 +306,7 @@ static const struct admin_view *admin_get_view(void *arg)
 	struct control *c = arg;
 	struct admin_view *v = &c->view.shown;
 
-	view_fill(&c->view, c->conf, c->snapshot, c->workers, c->n_workers);
+	view_fill(&c->view, c->conf, c->snapshot, c->workers, c->n_workers, &c->renewals);
 	v->started = c->started;
 	v->loaded = c->loaded;
 	v->reloads_ok = c->reloader.succeeded;
@@ -330,6 +330,27 @@ static void admin_reload(void *arg, admin_reload_done *done, void *done_arg)
 	struct control *c = arg;
 
 	reloader_ask(&c->reloader, RELOAD_ALL, done, done_arg);
+}
+
+static enum autocert_asked admin_may_renew(void *arg, const char *name)
+{
+	struct control *c = arg;
+
+	return autocert_may_renew(c->renewals.autocert, name);
+}
+
+static enum autocert_asked admin_renew(void *arg, const char *name, struct autocert_watch *w)
+{
+	struct control *c = arg;
+
+	return autocert_renew(c->renewals.autocert, name, w);
+}
+
+static void admin_unwatch(void *arg, struct autocert_watch *w)
+{
+	struct control *c = arg;
+
+	autocert_unwatch(c->renewals.autocert, w);
 }
 
 /* Start */
@@ -477,6 +498,9 @@ static int start(struct control *c, struct built *b, struct problems *p)
 		.view = admin_get_view,
 		.unready = admin_get_unready,
 		.reload = admin_reload,
+		.may_renew = admin_may_renew,
+		.renew = admin_renew,
+		.unwatch = admin_unwatch,
 	};
 	struct admin_ops mine = ops;
 	struct error err;

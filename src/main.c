@@ -32,6 +32,18 @@ static int run_status(const struct call *call)
 	return client_status(call->conf_file, call->flag);
 }
 
+static int run_certs(const struct call *call)
+{
+	return client_certs(call->conf_file, call->flag);
+}
+
+static int run_renew(const struct call *call)
+{
+	if (!call->n == !call->flag)
+		return EXIT_USAGE;
+	return client_renew(call->conf_file, call->words[0]);
+}
+
 static int run_dns(const struct call *call)
 {
 	if (strcmp(call->words[0], "present") != 0 && strcmp(call->words[0], "cleanup") != 0)
@@ -71,6 +83,10 @@ static const struct command commands[] = {
 		"make the daemon read its file again; says whether it was accepted"},
 	{"status", run_status, "--json", NULL, 0, 0, "[--json] [-c FILE]",
 		"show the daemon's connections, certificates, listeners and servers"},
+	{"certs", run_certs, "--json", NULL, 0, 0, "[--json] [-c FILE]",
+		"show the daemon's certificates, and when they are renewed"},
+	{"renew", run_renew, "--all", NULL, 0, 1, "NAME | --all [-c FILE]",
+		"renew a certificate in the daemon now, and show how it goes"},
 	{"dns", run_dns, NULL, "--provider", 3, 3,
 		"present|cleanup [--provider NAME] [-c FILE] FQDN VALUE",
 		"write or remove one TXT record, for trying credentials"},
@@ -81,8 +97,6 @@ static const struct command commands[] = {
 		"revoke the certificate of main or extra[N]"},
 	{"version", run_version, NULL, NULL, 0, 0, "", "print the version"},
 	{"help", run_help, NULL, NULL, 0, 2, "[COMMAND]", "print this, or what a command takes"},
-	{.name = "certs"},
-	{.name = "renew"},
 	{.name = "server"},
 };
 

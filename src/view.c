@@ -9,9 +9,11 @@ void view_clear(struct view *v)
 	free(v->listeners);
 	free(v->servers);
 	free(v->routes);
+	free(v->autocerts);
 	v->listeners = NULL;
 	v->servers = NULL;
 	v->routes = NULL;
+	v->autocerts = NULL;
 }
 
 static void fill_routes(struct view *v, const struct conf *conf, const struct routes *routes)
@@ -46,8 +48,27 @@ static void fill_routes(struct view *v, const struct conf *conf, const struct ro
 	v->shown.n_routes = routes->n;
 }
 
+static void fill_autocerts(struct view *v, const struct conf *conf, const struct renewals *renewals)
+{
+	struct autocert_status status;
+	size_t n = 0;
+
+	v->autocerts = mem_zalloc(conf->n_providers * sizeof(*v->autocerts));
+	for (; autocert_get(renewals->autocert, n, &status); n++)
+		v->autocerts[n] = (struct admin_autocert){
+			.conf = status.conf,
+			.cert = renewals_cert(renewals, status.conf),
+			.last = status.last,
+			.running = status.running,
+			.renewals = status.renewals,
+			.failures = status.failures,
+		};
+	v->shown.autocerts = v->autocerts;
+	v->shown.n_autocerts = n;
+}
+
 void view_fill(struct view *v, const struct conf *conf, const struct snapshot *snapshot,
-	struct worker *const *workers, size_t n_workers)
+	struct worker *const *workers, size_t n_workers, const struct renewals *renewals)
 {
 	view_clear(v);
 	v->shown.stats = (struct stats_sum){0};
@@ -66,6 +87,7 @@ void view_fill(struct view *v, const struct conf *conf, const struct snapshot *s
 	v->shown.conf = conf;
 	v->shown.certs = snapshot->certs;
 	fill_routes(v, conf, snapshot->routes);
+	fill_autocerts(v, conf, renewals);
 }
 
 static bool covered(const struct certs *certs, const char *domain)

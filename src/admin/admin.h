@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "autocert/autocert.h"
 #include "base/error.h"
 #include "conf/conf.h"
 #include "proxy/stats.h"
@@ -31,6 +32,14 @@ struct admin_route {
 	size_t n_servers;
 };
 
+struct admin_autocert { /* a provider of autocert */
+	const struct conf_autocert *conf;
+	const struct cert *cert;     /* that is served from its files; NULL = none */
+	const struct obtained *last; /* what the last look found; NULL = `local`, or none yet */
+	bool running;                /* a certificate is being obtained */
+	uint64_t renewals, failures; /* since start */
+};
+
 struct admin_view {      /* the process at this moment; borrowed for the call that got it */
 	int64_t started; /* Unix seconds */
 	int64_t loaded;  /* when the running configuration was loaded */
@@ -46,6 +55,8 @@ struct admin_view {      /* the process at this moment; borrowed for the call th
 	size_t n_listeners;
 	const struct admin_route *routes;
 	size_t n_routes;
+	const struct admin_autocert *autocerts; /* main first */
+	size_t n_autocerts;
 };
 
 /* `p` is empty when the reload succeeded. */
@@ -58,6 +69,11 @@ struct admin_ops {
 	void (*unready)(void *arg, struct problems *reasons);
 	/* Starts a reload; `done` is called once, later or at once, in this thread. */
 	void (*reload)(void *arg, admin_reload_done *done, void *done_arg);
+	/* What renew() would answer; `name` NULL = all. */
+	enum autocert_asked (*may_renew)(void *arg, const char *name);
+	/* As autocert_renew() and autocert_unwatch(). */
+	enum autocert_asked (*renew)(void *arg, const char *name, struct autocert_watch *w);
+	void (*unwatch)(void *arg, struct autocert_watch *w);
 };
 
 struct admin;

@@ -239,26 +239,37 @@ static struct json_object *alt_names_json(const GENERAL_NAMES *names, int type)
 	return list;
 }
 
-static struct json_object *cert_json(const struct cert *c)
+static struct json_object *serial_json(const X509 *x)
+{
+	const ASN1_INTEGER *serial = X509_get0_serialNumber(x);
+	char hex[2 * 64 + 1];
+	size_t len = (size_t)ASN1_STRING_length(serial);
+
+	str_hex(hex, ASN1_STRING_get0_data(serial), len < 64 ? len : 64);
+	return json_object_new_string(hex);
+}
+
+/* Adds what is in a certificate to `o`; nothing when it cannot be read. */
+static bool add_cert(struct json_object *o, const struct cert *c, bool serial)
 {
 	const unsigned char *der = c->leaf;
 	X509 *x = d2i_X509(NULL, &der, (long)c->leaf_len);
-	struct json_object *o;
 	GENERAL_NAMES *names;
 
 	if (!x)
-		return NULL;
+		return false;
 	names = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
-	o = json_object_new_object();
 	add(o, "subject", name_json(X509_get_subject_name(x)));
 	add(o, "issuer", name_json(X509_get_issuer_name(x)));
 	add_int(o, "not_before", c->not_before);
 	add_int(o, "not_after", c->not_after);
 	add(o, "dns_names", alt_names_json(names, GEN_DNS));
 	add(o, "email_addresses", alt_names_json(names, GEN_EMAIL));
+	if (serial)
+		add(o, "serial", serial_json(x));
 	GENERAL_NAMES_free(names);
 	X509_free(x);
-	return o;
+	return true;
 }
 
 struct json_object *api_cert_info(const struct admin_view *v)
@@ -270,9 +281,124 @@ struct json_object *api_cert_info(const struct admin_view *v)
 		return NULL;
 	list = json_object_new_array();
 	for (size_t i = 0; i < n && i < ADMIN_LIST_MAX; i++) {
-		o = cert_json(certs_at(v->certs, i));
-		if (o)
+		o = json_object_new_object();
+		if (add_cert(o, certs_at(v->certs, i), false))
 			json_object_array_add(list, o);
+		else
+			json_object_put(o);
 	}
 	return list;
+}
+
+static const char *provider_name(const struct conf_autocert *a)
+{
+	switch (a->provider) {
+	case PROVIDER_LOCAL: return "local";
+	case PROVIDER_PSEUDO: return "pseudo";
+	case PROVIDER_RFC2136: return "rfc2136";
+	}
+	return "";
+}
+
+static void add_state(struct json_object *o, const struct admin_autocert *p)
+{
+	const struct obtained *last = p->last;
+	struct json_object *failure;
+	int64_t next;
+
+	add(o, "renewing", json_object_new_boolean(p->running));
+	add_uint(o, "renewals", p->renewals);
+	add_uint(o, "failures", p->failures);
+	if (!last)
+		return;
+	next = last->renew_at > last->state.retry_at ? last->renew_at : last->state.retry_at;
+	if (next)
+		add_int(o, "next_renewal", next);
+	add_string(o, "next_renewal_reason", schedule_why_text(last->why));
+	if (!last->state.failure)
+		return;
+	failure = json_object_new_object();
+	add_int(failure, "time", last->state.failed_at);
+	add_string(failure, "message", last->state.failure);
+	add_int(failure, "retry_at", last->state.retry_at);
+	add(o, "last_failure", failure);
+}
+
+static struct json_object *provider_json(const struct admin_autocert *p)
+{
+	struct json_object *o = json_object_new_object(), *domains = json_object_new_array();
+
+	add_string(o, "name", p->conf->name);
+	add_string(o, "provider", provider_name(p->conf));
+	for (size_t i = 0; i < p->conf->domains.n && i < ADMIN_LIST_MAX; i++)
+		json_object_array_add(domains, json_object_new_string(p->conf->domains.v[i]));
+	add(o, "domains", domains);
+	add_string(o, "file", p->conf->cert_path);
+	if (p->cert)
+		add_cert(o, p->cert, true);
+	add_state(o, p);
+	return o;
+}
+
+static bool is_of_autocert(const struct admin_view *v, const struct cert *c)
+{
+	for (size_t i = 0; i < v->n_autocerts; i++)
+		if (v->autocerts[i].cert == c)
+			return true;
+	return false;
+}
+
+struct json_object *api_certs(const struct admin_view *v)
+{
+	struct json_object *o = json_object_new_object(), *list = json_object_new_array(), *cert;
+	size_t n = v->certs ? certs_count(v->certs) : 0, listed = 0;
+
+	for (size_t i = 0; i < v->n_autocerts && listed < ADMIN_LIST_MAX; i++) {
+		const struct admin_autocert *p = &v->autocerts[i];
+
+		/* A `local` that nobody has configured is no certificate. */
+		if (!p->cert && p->conf->provider == PROVIDER_LOCAL)
+			continue;
+		json_object_array_add(list, provider_json(p));
+		listed++;
+	}
+	for (size_t i = 0; i < n && listed < ADMIN_LIST_MAX; i++) {
+		if (is_of_autocert(v, certs_at(v->certs, i)))
+			continue;
+		cert = json_object_new_object();
+		add_string(cert, "name", "tls.certificates");
+		add_string(cert, "file", certs_at(v->certs, i)->file);
+		add_cert(cert, certs_at(v->certs, i), true);
+		json_object_array_add(list, cert);
+		listed++;
+	}
+	add_uint(o, "total", n);
+	add(o, "certificates", list);
+	return o;
+}
+
+const char *api_level_name(enum log_level level)
+{
+	switch (level) {
+	case LOG_ERROR: return "error";
+	case LOG_WARN: return "warn";
+	case LOG_INFO: return "info";
+	case LOG_DEBUG: return "debug";
+	}
+	return "";
+}
+
+struct json_object *api_event(const struct autocert_event *e)
+{
+	struct json_object *o = json_object_new_object();
+	char date[CLOCK_RFC3339_SIZE];
+
+	add_string(o, "time", clock_rfc3339(date, clock_wall_s(), -1));
+	add_string(o, "provider", e->provider);
+	add_string(o, "step", autocert_step_name(e->step));
+	add_string(o, "level", api_level_name(e->level));
+	add_string(o, "message", e->text);
+	if (e->step == STEP_DONE)
+		add(o, "ok", json_object_new_boolean(e->ok));
+	return o;
 }

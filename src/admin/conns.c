@@ -179,6 +179,16 @@ bool conns_begin(struct conns *cs, struct evhttp_request *req)
 	return first;
 }
 
+void conns_stream(struct conns *cs, struct evhttp_request *req)
+{
+	struct conn *c = find(cs, req);
+
+	if (!c)
+		return;
+	c->answering = true;
+	c->deadline = 0;
+}
+
 void conns_answer(struct conns *cs, struct evhttp_request *req)
 {
 	struct conn *c = find(cs, req);

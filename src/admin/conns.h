@@ -26,7 +26,9 @@ void conns_free(struct conns *cs);
 /* At the start of each request, before anything is answered. False when the connection had an
  * answer before: what came after it must be refused. No deadline runs until conns_answer(). */
 bool conns_begin(struct conns *cs, struct evhttp_request *req);
-/* Right before the answer is sent. */
+/* Before an answer that has no end yet: no deadline runs until conns_answer(). */
+void conns_stream(struct conns *cs, struct evhttp_request *req);
+/* Right before the answer, or its last part, is sent. */
 void conns_answer(struct conns *cs, struct evhttp_request *req);
 
 #endif

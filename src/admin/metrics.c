@@ -241,10 +241,76 @@ static void add_certificates(struct str *out, const struct admin_view *v)
 	free(list);
 }
 
+/* ---- autocert ---- */
+
+static void add_autocert_family(struct str *out, const struct admin_view *v, const char *name,
+	const char *type, const char *help, int64_t (*value)(const struct admin_autocert *))
+{
+	family(out, name, type, help);
+	for (size_t i = 0; i < v->n_autocerts && i < ADMIN_LIST_MAX; i++) {
+		if (v->autocerts[i].conf->provider == PROVIDER_LOCAL)
+			continue;
+		str_addf(out, "lintel_%s{provider=\"", name);
+		add_label(out, v->autocerts[i].conf->name);
+		str_addf(out, "\"} %" PRId64 "\n", value(&v->autocerts[i]));
+	}
+}
+
+static int64_t not_after(const struct admin_autocert *p)
+{
+	return p->cert ? p->cert->not_after : 0;
+}
+
+static int64_t next_renewal(const struct admin_autocert *p)
+{
+	if (!p->last)
+		return 0;
+	return p->last->renew_at > p->last->state.retry_at ? p->last->renew_at
+							   : p->last->state.retry_at;
+}
+
+static int64_t last_failure(const struct admin_autocert *p)
+{
+	return p->last && p->last->state.failure ? p->last->state.failed_at : 0;
+}
+
+static int64_t renewals(const struct admin_autocert *p)
+{
+	return (int64_t)p->renewals;
+}
+
+static int64_t failures(const struct admin_autocert *p)
+{
+	return (int64_t)p->failures;
+}
+
+static void add_autocert(struct str *out, const struct admin_view *v)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < v->n_autocerts; i++)
+		n += v->autocerts[i].conf->provider != PROVIDER_LOCAL;
+	if (!n)
+		return;
+	add_autocert_family(out, v, "autocert_not_after_timestamp_seconds", "gauge",
+		"When the certificate of a provider ends, Unix time; 0 = there is none.",
+		not_after);
+	add_autocert_family(out, v, "autocert_next_renewal_timestamp_seconds", "gauge",
+		"When it is renewed or tried again, Unix time; 0 = now.", next_renewal);
+	add_autocert_family(out, v, "autocert_last_failure_timestamp_seconds", "gauge",
+		"When getting it failed last, Unix time; 0 = not since it succeeded.",
+		last_failure);
+	add_autocert_family(
+		out, v, "autocert_renewals_total", "counter", "Certificates obtained.", renewals);
+	add_autocert_family(out, v, "autocert_failures_total", "counter",
+		"Times that getting one failed.", failures);
+}
+
 void metrics_write(struct str *out, const struct admin_view *v)
 {
 	add_process(out, v);
 	add_counters(out, &v->stats);
 	add_servers(out, v);
 	add_certificates(out, v);
+	add_autocert(out, v);
 }

@@ -1,3 +1,5 @@
+#include "admin/server.h"
+
 #include <event2/buffer.h>
 #include <event2/http.h>
 #include <event2/http_struct.h>
@@ -5,15 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/queue.h>
 #include <unistd.h>
 
-#include "admin/admin.h"
 #include "admin/api.h"
-#include "admin/conns.h"
 #include "admin/guard.h"
 #include "admin/metrics.h"
-#include "admin/socket.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -29,23 +27,15 @@ struct waiting {
 	struct evhttp_request *req;
 };
 
-struct admin {
-	struct address address;
-	char *token; /* NULL = none */
-	struct admin_socket socket;
-	struct evhttp *http; /* NULL before admin_start(); owns the descriptor after */
-	struct conns *conns;
-	struct admin_ops ops;
-	LIST_HEAD(, waiting) waiting;
-};
-
 /* ---- answers ---- */
 
 static const char *reason_of(int code)
 {
 	switch (code) {
 	case 401: return "Unauthorized"; /* evhttp's own table lacks these */
+	case 409: return "Conflict";
 	case 422: return "Unprocessable Content";
+	case 426: return "Upgrade Required";
 	default: return NULL; /* evhttp knows it */
 	}
 }
@@ -76,8 +66,7 @@ static void answer(struct admin *a, struct evhttp_request *req, int code, const 
 }
 
 /* Takes `o`. */
-static void answer_json(
-	struct admin *a, struct evhttp_request *req, int code, struct json_object *o)
+void admin_answer_json(struct admin *a, struct evhttp_request *req, int code, struct json_object *o)
 {
 	const char *json = json_object_to_json_string_ext(
 		o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
@@ -89,15 +78,15 @@ static void answer_json(
 	json_object_put(o);
 }
 
-static void answer_message(
+void admin_answer_message(
 	struct admin *a, struct evhttp_request *req, int code, const char *message)
 {
-	answer_json(a, req, code, api_message(message, NULL, NULL));
+	admin_answer_json(a, req, code, api_message(message, NULL, NULL));
 }
 
 /* ---- what is known about a request ---- */
 
-static const char *header(struct evhttp_request *req, const char *name)
+const char *admin_header(struct evhttp_request *req, const char *name)
 {
 	return evhttp_find_header(evhttp_request_get_input_headers(req), name);
 }
@@ -116,11 +105,11 @@ static unsigned count_headers(struct evhttp_request *req, const char *name)
 static bool is_trusted(struct admin *a, struct evhttp_request *req)
 {
 	if (a->token)
-		return guard_token_fits(a->token, header(req, "Authorization"));
+		return guard_token_fits(a->token, admin_header(req, "Authorization"));
 	if (a->address.kind == ADDRESS_UNIX)
 		return true;
 	/* Without a token the address is a loopback one. */
-	return guard_host_is_ours(&a->address, header(req, "Host"));
+	return guard_host_is_ours(&a->address, admin_header(req, "Host"));
 }
 
 /* ---- the resources ---- */
@@ -136,11 +125,11 @@ static void get_readyz(struct admin *a, struct evhttp_request *req)
 
 	a->ops.unready(a->ops.arg, &reasons);
 	if (!reasons.n)
-		answer_message(a, req, 200, "ready");
+		admin_answer_message(a, req, 200, "ready");
 	else if (is_trusted(a, req))
-		answer_json(a, req, 503, api_message("not ready", "reasons", &reasons));
+		admin_answer_json(a, req, 503, api_message("not ready", "reasons", &reasons));
 	else
-		answer_message(a, req, 503, "not ready");
+		admin_answer_message(a, req, 503, "not ready");
 	problems_clear(&reasons);
 }
 
@@ -158,19 +147,24 @@ static void get_cert_info(struct admin *a, struct evhttp_request *req)
 	struct json_object *list = api_cert_info(a->ops.view(a->ops.arg));
 
 	if (list)
-		answer_json(a, req, 200, list);
+		admin_answer_json(a, req, 200, list);
 	else
-		answer_message(a, req, 404, "there is no certificate yet");
+		admin_answer_message(a, req, 404, "there is no certificate yet");
+}
+
+static void get_certs(struct admin *a, struct evhttp_request *req)
+{
+	admin_answer_json(a, req, 200, api_certs(a->ops.view(a->ops.arg)));
 }
 
 static void get_status(struct admin *a, struct evhttp_request *req)
 {
-	answer_json(a, req, 200, api_status(a->ops.view(a->ops.arg)));
+	admin_answer_json(a, req, 200, api_status(a->ops.view(a->ops.arg)));
 }
 
 static void get_version(struct admin *a, struct evhttp_request *req)
 {
-	answer_json(a, req, 200, api_version());
+	admin_answer_json(a, req, 200, api_version());
 }
 
 static void on_reloaded(void *arg, const struct problems *p)
@@ -180,9 +174,9 @@ static void on_reloaded(void *arg, const struct problems *p)
 	LIST_REMOVE(w, link);
 	/* A client that has left meanwhile makes no difference: evhttp then frees the request. */
 	if (p->n)
-		answer_json(w->a, w->req, 422, api_message(p->lines[0], "errors", p));
+		admin_answer_json(w->a, w->req, 422, api_message(p->lines[0], "errors", p));
 	else
-		answer_message(w->a, w->req, 200, "reloaded");
+		admin_answer_message(w->a, w->req, 200, "reloaded");
 	free(w);
 }
 
@@ -209,6 +203,9 @@ static const struct resource {
 	{"/readyz", EVHTTP_REQ_GET, PUBLIC, get_readyz},
 	{"/metrics", EVHTTP_REQ_GET, 0, get_metrics},
 	{"/api/v1/cert/info", EVHTTP_REQ_GET, 0, get_cert_info},
+	{"/api/v1/cert/renew", EVHTTP_REQ_GET, 0, get_renew},
+	{"/api/v1/cert/renew", EVHTTP_REQ_POST, CHANGES, post_renew},
+	{"/api/v1/certs", EVHTTP_REQ_GET, 0, get_certs},
 	{"/api/v1/status", EVHTTP_REQ_GET, 0, get_status},
 	{"/api/v1/version", EVHTTP_REQ_GET, 0, get_version},
 	{"/api/v1/reload", EVHTTP_REQ_POST, CHANGES, post_reload},
@@ -247,7 +244,7 @@ static bool is_malformed(struct admin *a, struct evhttp_request *req)
 	else if (!uri || evhttp_uri_get_scheme(uri) || evhttp_uri_get_host(uri))
 		problem = "the request's target must be a path; this is no proxy";
 	if (problem)
-		answer_message(a, req, 400, problem);
+		admin_answer_message(a, req, 400, problem);
 	return problem;
 }
 
@@ -258,25 +255,31 @@ static bool is_refused(struct admin *a, struct evhttp_request *req, const struct
 	if (a->token) {
 		evhttp_add_header(evhttp_request_get_output_headers(req), "WWW-Authenticate",
 			"Bearer realm=\"lintel\"");
-		answer_message(a, req, 401,
+		admin_answer_message(a, req, 401,
 			"a token is required: Authorization: Bearer TOKEN, with admin.token of the "
 			"configuration");
 	} else {
-		answer_message(a, req, 403,
+		admin_answer_message(a, req, 403,
 			"the Host header names neither the admin address nor localhost; set "
 			"admin.token to allow other names");
 	}
 	return true;
 }
 
+bool admin_origin_fits(struct admin *a, struct evhttp_request *req)
+{
+	if (guard_origin_fits(admin_header(req, "Origin"), admin_header(req, "Host")))
+		return true;
+	admin_answer_message(a, req, 403, "the Origin header is not that of the admin address");
+	return false;
+}
+
 static bool is_forgery(struct admin *a, struct evhttp_request *req)
 {
-	if (!guard_origin_fits(header(req, "Origin"), header(req, "Host"))) {
-		answer_message(a, req, 403, "the Origin header is not that of the admin address");
+	if (!admin_origin_fits(a, req))
 		return true;
-	}
-	if (!guard_type_is_json(header(req, "Content-Type"))) {
-		answer_message(a, req, 415, "the Content-Type must be " JSON_TYPE);
+	if (!guard_type_is_json(admin_header(req, "Content-Type"))) {
+		admin_answer_message(a, req, 415, "the Content-Type must be " JSON_TYPE);
 		return true;
 	}
 	return false;
@@ -290,7 +293,7 @@ static void on_request(struct evhttp_request *req, void *arg)
 	const char *path;
 
 	if (!conns_begin(a->conns, req)) {
-		answer_message(a, req, 400, "a connection carries one request only");
+		admin_answer_message(a, req, 400, "a connection carries one request only");
 		return;
 	}
 	if (is_malformed(a, req))
@@ -304,9 +307,9 @@ static void on_request(struct evhttp_request *req, void *arg)
 			r->handle(a, req);
 	} else if (allow.len) {
 		evhttp_add_header(evhttp_request_get_output_headers(req), "Allow", allow.data);
-		answer_message(a, req, 405, "this method is not allowed here");
+		admin_answer_message(a, req, 405, "this method is not allowed here");
 	} else {
-		answer_message(a, req, 404, "there is nothing at this path");
+		admin_answer_message(a, req, 404, "there is nothing at this path");
 	}
 out:
 	str_clear(&allow);
@@ -324,6 +327,7 @@ struct admin *admin_open(const struct conf_admin *conf, struct error *err)
 	}
 	address_copy(&a->address, &conf->address);
 	LIST_INIT(&a->waiting);
+	LIST_INIT(&a->watchers);
 	admin_configure(a, conf);
 	return a;
 }
@@ -334,6 +338,7 @@ int admin_start(
 	struct evhttp_bound_socket *bound;
 
 	a->ops = *ops;
+	a->base = base;
 	a->http = evhttp_new(base);
 	bound = a->http ? evhttp_accept_socket_with_handle(a->http, a->socket.fd) : NULL;
 	if (!bound) {
@@ -369,6 +374,7 @@ void admin_close(struct admin *a)
 		LIST_REMOVE(w, link);
 		free(w);
 	}
+	watchers_close(a);
 	if (a->http)
 		evhttp_free(a->http);
 	else

@@ -382,38 +382,49 @@ void autocert_free(struct autocert *ac)
 
 /* Forced renewals */
 
-enum autocert_asked autocert_renew(struct autocert *ac, const char *name, struct autocert_watch *w)
+static bool is_meant(const struct provider *p, const char *name)
+{
+	return !name || strcmp(p->conf->name, name) == 0;
+}
+
+enum autocert_asked autocert_may_renew(const struct autocert *ac, const char *name)
 {
 	enum autocert_asked asked = name ? ASKED_UNKNOWN : ASKED_NOTHING;
-	size_t n = 0;
 
 	for (size_t i = 0; i < ac->n; i++) {
-		struct provider *p = ac->providers[i];
+		const struct provider *p = ac->providers[i];
 
-		if (name && strcmp(p->conf->name, name) != 0)
+		if (!is_meant(p, name))
 			continue;
 		if (is_local(p->conf)) {
-			asked = ASKED_NOTHING;
+			asked = asked == ASKED_STARTED ? asked : ASKED_NOTHING;
 			continue;
 		}
-		if (p->forced || p->ordering || (p->swapping && p->renewals))
+		if (p->forced || p->ordering || (p->swapping && p->last.result == OBTAIN_RENEWED) ||
+			ac->stopping)
 			return ASKED_RUNNING;
-		n++;
+		asked = ASKED_STARTED;
 	}
-	if (!n || ac->stopping)
-		return n ? ASKED_RUNNING : asked;
-	if (w)
-		w->waiting = n;
-	for (size_t i = 0; i < ac->n; i++) {
+	return asked;
+}
+
+enum autocert_asked autocert_renew(struct autocert *ac, const char *name, struct autocert_watch *w)
+{
+	enum autocert_asked asked = autocert_may_renew(ac, name);
+
+	for (size_t i = 0; i < ac->n && asked == ASKED_STARTED; i++) {
 		struct provider *p = ac->providers[i];
 
-		if (is_local(p->conf) || (name && strcmp(p->conf->name, name) != 0))
+		if (is_local(p->conf) || !is_meant(p, name))
 			continue;
 		p->forced = true;
 		p->watch = w;
+		if (w)
+			w->waiting++;
 	}
-	autocert_tick(ac);
-	return ASKED_STARTED;
+	if (asked == ASKED_STARTED)
+		autocert_tick(ac);
+	return asked;
 }
 
 void autocert_unwatch(struct autocert *ac, struct autocert_watch *w)

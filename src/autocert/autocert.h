@@ -57,6 +57,8 @@ enum autocert_asked {
 	ASKED_NOTHING, /* `local` has nothing to renew */
 };
 
+/* What autocert_renew() would answer now. */
+enum autocert_asked autocert_may_renew(const struct autocert *ac, const char *name);
 /* `name` NULL = all. `w` NULL = nobody watches. No event comes before it returns. */
 enum autocert_asked autocert_renew(struct autocert *ac, const char *name, struct autocert_watch *w);
 /* No event will come any more; the renewal goes on. */

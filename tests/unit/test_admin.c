@@ -92,7 +92,8 @@ static void on_command(evutil_socket_t fd, short what, void *arg)
 
 static void *run(void *arg)
 {
-	const struct admin_ops ops = {NULL, get_view, get_unready, start_reload};
+	const struct admin_ops ops = {
+		.view = get_view, .unready = get_unready, .reload = start_reload};
 	struct event_base *base = event_base_new();
 	struct event *commands =
 		event_new(base, d.commands[0], EV_READ | EV_PERSIST, on_command, base);
