@@ -9,6 +9,7 @@ import pytest
 import certs
 import proxy
 import servers
+import testbed as testbeds
 
 SECONDS = {"long": 3600, None: 240}  # until a test that hangs is given up
 
@@ -83,6 +84,21 @@ def nginx(tmp_path):
     yield start
     for server in started:
         server.close()
+
+
+@pytest.fixture
+def testbed(tmp_path):
+    """testbed("--lag", 6, ...) starts a certification authority and name servers; see testbed.py."""
+    started = []
+
+    def start(*options):
+        bed = testbeds.Testbed(tmp_path / f"testbed{len(started)}", *options)
+        started.append(bed)
+        return bed.start()
+
+    yield start
+    for bed in started:
+        bed.stop()
 
 
 FIGURES = []
