@@ -433,9 +433,7 @@ static int prove_control(struct run *r, const struct acme_order *o, struct error
 	} else if (n && acme_challenges_meet(r->acme, v, n, err) < 0) {
 		ca_failed(r);
 	} else {
-		say(r, STEP_VALIDATED, LOG_INFO,
-			n ? "the CA has validated all names"
-			  : "the CA still trusts an earlier validation of all names");
+		say(r, STEP_VALIDATED, LOG_INFO, "the CA has validated all names");
 		rc = 0;
 	}
 	/* What is pending when told to stop, or out of reach, is gone on with later. */
@@ -549,7 +547,10 @@ static int obtain_from_ca(struct run *r, struct error *err)
 	if (resumed < 0 || (!resumed && place_order(r, &o, err) < 0))
 		goto out;
 	r->noted = true;
-	if (o.status == ACME_PENDING) {
+	if (o.status == ACME_READY) {
+		say(r, STEP_VALIDATED, LOG_INFO,
+			"the CA still trusts an earlier validation of all names");
+	} else if (o.status == ACME_PENDING) {
 		if (prove_control(r, &o, err) < 0)
 			goto out;
 		clean_up(r, CLEANUP_MS);

@@ -1,0 +1,571 @@
+"""Certificates from a real CA (pebble) by a real name server (BIND): obtained, renewed, swapped."""
+import json
+import re
+import ssl
+import subprocess
+import threading
+import time
+
+import pytest
+
+import client
+import proxy
+from servers import says
+
+RENEWED = re.compile(r"is served$", re.MULTILINE)
+
+
+def configure(bed, domains=("example.test", "*.example.test"), serve=None, **more):
+    """A configuration whose certificate comes from the testbed; `more` goes into autocert."""
+    config = proxy.basic([serve.address if serve else "127.0.0.1:1"])
+    config["log"] = {"level": "debug"}
+    config["autocert"] = bed.autocert(domains, **more)
+    return config
+
+
+def served(daemon, bed, name):
+    """The certificate that clients get for a name, verified against the testbed's root."""
+    with client.Client(daemon.address, name, ctx=client.context(ca=bed.issuer_root)) as c:
+        return c.tls.getpeercert()
+
+
+def der(daemon, name):
+    """The same, unverified, as bytes."""
+    with client.Client(daemon.address, name) as c:
+        return c.tls.getpeercert(True)
+
+
+def state_file(daemon, name, mode="r"):
+    return next((daemon.dir / "state" / "autocert").glob("*.json"))
+
+
+def orders(bed):
+    """How many orders the CA was sent."""
+    return bed.log("pebble").count("Added order ")
+
+
+def wait_ready(daemon):
+    proxy.wait_until("ready", lambda: daemon.get("/readyz").status == 200)
+
+
+def wait_failed(daemon, provider="main", seconds=60):
+    """Waits for a failure; its sentence as `lintel certs` has it."""
+
+    def failure():
+        answer = daemon.get("/api/v1/certs").json["certificates"]
+        return [c.get("last_failure") for c in answer if c["name"] == provider][0]
+
+    return proxy.wait_until(f"{provider} fails", failure, seconds)
+
+
+@pytest.mark.short
+def test_first_certificate(run, testbed, figure):
+    """Apex and wildcard in one, from an empty state_dir to the first handshake; what is left on
+    disk, at the CA and in the zones."""
+    bed = testbed()
+    began = time.monotonic()
+    daemon = run(configure(bed))
+    assert served(daemon, bed, "www.example.test")["subjectAltName"] == (
+        ("DNS", "example.test"),
+        ("DNS", "*.example.test"),
+    )
+    figure("empty state_dir to the first handshake", f"{time.monotonic() - began:.2f} s")
+    state = daemon.dir / "state"
+    bed.verify(state / "certs/cert.crt", ["example.test", "*.example.test"])
+    for path, mode in {
+        "certs": 0o755,
+        "certs/cert.crt": 0o644,
+        "certs/priv.key": 0o600,
+        "autocert/68435196b59a.json": 0o600,
+    }.items():
+        assert (state / path).stat().st_mode & 0o777 == mode, path
+    assert "BEGIN PRIVATE KEY" in (state / "certs/priv.key").read_text()  # PKCS#8
+    (account,) = (state / "certs").glob("acme_*.key")
+    assert account.stat().st_mode & 0o777 == 0o600
+    assert not list((state / "certs").glob(".last_failure-*"))
+    assert not list((state / "autocert").glob("*.key"))
+    assert bed.leftovers() == ""
+    assert orders(bed) == 1
+
+
+@pytest.mark.short
+def test_files_on_disk_are_served_again(run, testbed):
+    """A restart places no order, whether the CA is there or not."""
+    bed = testbed()
+    daemon = run(configure(bed))
+    before = der(daemon, "example.test")
+    daemon.stop()
+    bed.stop()
+    began = time.monotonic()
+    daemon.start()
+    assert time.monotonic() - began < 10
+    assert der(daemon, "example.test") == before
+    assert orders(bed) == 1
+
+
+def test_fifty_names(run, testbed, figure):
+    """The same in one order; the records all go out at once."""
+    bed = testbed("--authz-reuse", 0)
+    names = [f"n{i}.example.test" for i in range(50)]
+    began = time.monotonic()
+    daemon = run(configure(bed, names))
+    served(daemon, bed, "n49.example.test")
+    figure("50 names in one certificate", f"{time.monotonic() - began:.2f} s")
+    bed.verify(daemon.dir / "state/certs/cert.crt", names)
+    assert orders(bed) == 1
+    assert bed.leftovers() == ""
+
+
+def test_twenty_providers(run, testbed, figure):
+    """main and 19 extras on an empty state_dir: an account of all, an order each."""
+    bed = testbed()
+    config = configure(bed, ["main.example.test"])
+    config["autocert"]["extra"] = [
+        {"domains": [f"e{i}.example.test"], "cert_path": f"certs/{i}.crt", "key_path": f"certs/{i}.key"}
+        for i in range(1, 20)
+    ]
+    began = time.monotonic()
+    daemon = run(config)
+    for name in ("main", "e1", "e19"):
+        served(daemon, bed, f"{name}.example.test")
+    figure("20 providers", f"{time.monotonic() - began:.2f} s")
+    listed = daemon.get("/api/v1/certs").json["certificates"]
+    assert [c["name"] for c in listed] == ["main", *(f"extra[{i}]" for i in range(1, 20))]
+    assert len(list((daemon.dir / "state/certs").glob("acme_*.key"))) == 1
+    assert orders(bed) == 20
+    assert bed.leftovers() == ""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--bad-nonce", 50),
+        ("--strict",),
+        ("--alternate-roots", 2, "--chain-length", 3),
+        ("--va-sleep", 5),
+        ("--authz-reuse", 100),
+    ],
+    ids=lambda options: " ".join(map(str, options)),
+)
+def test_cas_that_differ(run, testbed, options):
+    """Nonces that are rejected, strict checks, long chains, slow validation, authorizations that
+    are valid already: the second order has none to do."""
+    bed = testbed(*options)
+    daemon = run(configure(bed))
+    served(daemon, bed, "example.test")
+    before = der(daemon, "example.test")
+    done = proxy.command("renew", "main", "-c", daemon.file)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert der(daemon, "example.test") != before
+    bed.verify(daemon.dir / "state/certs/cert.crt", ["example.test", "*.example.test"])
+    assert bed.leftovers() == ""
+    if "--authz-reuse" in options:
+        assert "still trusts an earlier validation" in done.stdout
+
+
+def test_twenty_orders_with_bad_nonces(run, testbed):
+    """Half of all good nonces are rejected: 20 of 20 orders succeed."""
+    bed = testbed("--bad-nonce", 50)
+    config = configure(bed, ["main.example.test"])
+    config["autocert"]["extra"] = [
+        {"domains": [f"e{i}.example.test"], "cert_path": f"certs/{i}.crt", "key_path": f"certs/{i}.key"}
+        for i in range(1, 20)
+    ]
+    daemon = run(config)
+    certs = daemon.get("/api/v1/certs").json["certificates"]
+    assert [c.get("last_failure") for c in certs] == [None] * 20
+    assert orders(bed) >= 20
+
+
+def test_lag(run, testbed):
+    """The CA asks a secondary that is up to six seconds behind: the certificate waits for it."""
+    bed = testbed("--lag", 6)
+    began = time.monotonic()
+    daemon = run(configure(bed))
+    served(daemon, bed, "example.test")
+    assert time.monotonic() - began < 15  # the issue's figure; six of them are the zone's
+    assert bed.leftovers() == ""
+
+
+def test_external_account(run, testbed):
+    """Refused without eab_kid and eab_hmac, with what to do; got with them, by a reload."""
+    bed = testbed("--eab")
+    daemon = run(configure(bed), ready="healthz")
+    failure = wait_failed(daemon)
+    assert "externalAccountRequired" in failure["message"]
+    assert "eab_kid" in failure["message"]
+    assert failure["retry_at"] - failure["time"] >= 60
+    daemon.change(autocert=bed.autocert(["example.test"], eab_kid=bed.eab_kid, eab_hmac=bed.eab_hmac))
+    assert daemon.post("/api/v1/reload").status == 200
+    wait_ready(daemon)
+    served(daemon, bed, "example.test")
+    assert bed.eab_hmac not in daemon.log
+
+
+@pytest.mark.parametrize(
+    "domains",
+    [
+        ["delegated.example.test"],
+        ["twohops.example.test", "*.twohops.example.test"],
+        ["xn--bcher-kva.test", "*.xn--bcher-kva.test"],
+        ["sub.example.test", "*.sub.example.test", "example.test"],
+        ["example.org", "*.example.org", "example.test", "challenge.test"],
+    ],
+    ids=lambda domains: domains[0],
+)
+def test_where_records_go(run, testbed, domains):
+    """CNAMEs, IDNs, zone cuts, several zones in one order."""
+    bed = testbed()
+    daemon = run(configure(bed, domains))
+    bed.verify(daemon.dir / "state/certs/cert.crt", domains)
+    served(daemon, bed, domains[0])
+    assert bed.leftovers() == ""
+
+
+def test_a_name_that_a_wildcard_covers(run, testbed):
+    """Is served by it, and not asked for: CAs refuse that."""
+    bed = testbed()
+    daemon = run(configure(bed, ["*.example.test", "www.example.test", "example.test"]))
+    bed.verify(daemon.dir / "state/certs/cert.crt", ["*.example.test", "example.test"])
+    daemon.stop()
+    daemon.start()
+    assert orders(bed) == 1
+
+
+@pytest.mark.parametrize("kind", ["EC384", "RSA2048"])
+def test_key_types(run, testbed, kind):
+    bed = testbed()
+    daemon = run(configure(bed, ["example.test"], certificate_key_type=kind))
+    done = subprocess.run(
+        ["openssl", "x509", "-noout", "-text", "-in", daemon.dir / "state/certs/cert.crt"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert {"EC384": "secp384r1", "RSA2048": "(2048 bit)"}[kind] in done.stdout
+    served(daemon, bed, "example.test")
+
+
+def test_preferred_chain(run, testbed):
+    """The chain whose topmost issuer has that name; one that is not offered is no error."""
+    bed = testbed("--alternate-roots", 2)
+    roots = [bed.dir / f"issuer-root-{i}.pem" for i in range(3)]
+    names = [
+        re.search(
+            r"CN\s*=\s*(.*)",
+            subprocess.run(
+                ["openssl", "x509", "-noout", "-subject", "-in", root],
+                capture_output=True, text=True, check=True,
+            ).stdout,
+        ).group(1).strip()
+        for root in roots
+    ]  # fmt: skip
+    daemon = run(configure(bed, ["example.test"], preferred_chain=names[2]))
+    with client.Client(
+        daemon.address, "example.test", ctx=client.context(ca=str(roots[2]))
+    ):
+        pass
+    daemon.change(autocert=bed.autocert(["example.test"], preferred_chain="No Such Root"))
+    assert daemon.post("/api/v1/reload").status == 200
+    assert proxy.command("renew", "main", "-c", daemon.file).returncode == 0
+    served(daemon, bed, "example.test")
+    assert "No Such Root" in daemon.log
+
+
+@pytest.mark.short
+def test_domains_that_are_added(run, testbed):
+    """A reload that wants one more name gets a new certificate; fewer names are fine."""
+    bed = testbed()
+    daemon = run(configure(bed, ["example.test"]))
+    daemon.change(autocert=bed.autocert(["example.test", "more.example.test"]))
+    assert daemon.post("/api/v1/reload").status == 200
+    wait_ready(daemon)
+    served(daemon, bed, "more.example.test")
+    daemon.change(autocert=bed.autocert(["example.test"]))
+    assert daemon.post("/api/v1/reload").status == 200
+    assert orders(bed) == 2
+    assert "lacks more.example.test" in daemon.log
+
+
+def test_a_pair_that_is_broken_is_got_again(run, testbed):
+    """Missing, half-written or mismatched files: lintel starts, and gets a new pair."""
+    bed = testbed()
+    daemon = run(configure(bed, ["example.test"]))
+    certs = daemon.dir / "state/certs"
+    for number, spoil in enumerate(
+        (
+            lambda: (certs / "priv.key").unlink(),
+            lambda: (certs / "cert.crt").write_text("-----BEGIN CERTIFICATE-----\nMIIB"),
+            lambda: (certs / "priv.key").write_bytes(
+                subprocess.run(
+                    ["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
+                    capture_output=True, check=True,
+                ).stdout
+            ),
+        ),
+        2,
+    ):  # fmt: skip
+        daemon.stop()
+        spoil()
+        daemon.start()
+        served(daemon, bed, "example.test")
+        assert orders(bed) == number
+        assert (certs / "priv.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_an_account_key_that_is_corrupt(run, testbed):
+    """Is kept aside, with a warning, and a new account made."""
+    bed = testbed()
+    daemon = run(configure(bed, ["example.test"]))
+    (key,) = (daemon.dir / "state/certs").glob("acme_*.key")
+    key.write_text("rubbish")
+    done = proxy.command("renew", "main", "-c", daemon.file)
+    assert done.returncode == 0, done.stdout
+    assert "account registered" in done.stdout
+    assert [p.read_text() for p in key.parent.glob("acme_*.broken-*")] == ["rubbish"]
+    assert "is kept as" in daemon.log
+
+
+def test_an_older_account_key(run, testbed):
+    """Raw DER, as the program before this one wrote it, is read: the account stays."""
+    bed = testbed()
+    daemon = run(configure(bed, ["example.test"]))
+    (key,) = (daemon.dir / "state/certs").glob("acme_*.key")
+    raw = subprocess.run(
+        ["openssl", "ec", "-in", key, "-outform", "DER"], capture_output=True, check=True
+    ).stdout
+    key.write_bytes(raw)
+    done = proxy.command("renew", "main", "-c", daemon.file)
+    assert done.returncode == 0 and "account reused" in done.stdout
+    assert key.read_bytes() == raw
+
+
+def bad_secret(bed):
+    return bed.autocert(
+        ["example.test"],
+        options={"nameserver": bed.dns_server, **bed.key(), "tsig_secret": "QUFBQUFBQUFBQUFBQUFBQQ=="},
+    )
+
+
+def bad_algorithm(bed):
+    return bed.autocert(
+        ["example.test"],
+        options={"nameserver": bed.dns_server, **bed.key(), "tsig_algorithm": "hmac-sha512"},
+    )
+
+
+def denied_key(bed):
+    return bed.autocert(
+        ["example.test"], options={"nameserver": bed.dns_server, **bed.key("tsig_denied")}
+    )
+
+
+def looping_name(bed):
+    return bed.autocert(["loop.example.test"])
+
+
+def dns_down(bed):
+    return bed.autocert(
+        ["example.test"], options={"nameserver": proxy.free_address(), **bed.key()}
+    )
+
+
+def never_seen(bed):
+    return bed.autocert(
+        ["example.test"],
+        propagation={"servers": [bed.dns_server, proxy.free_address()], "timeout": "1s", "interval": "1s"},
+    )
+
+
+FAILURES = {  # what it is: the words of the sentence, beside provider and domain
+    bad_secret: ("BADSIG", "tsig_secret"),
+    bad_algorithm: ("BADKEY", "tsig_algorithm"),
+    denied_key: ("REFUSED", "may not change"),
+    looping_name: ("loop.example.test", "CNAME"),
+    dns_down: ("Connection refused",),
+    never_seen: ("propagation.timeout",),
+}
+
+
+@pytest.mark.parametrize("what", FAILURES, ids=lambda what: what.__name__)
+def test_dns_that_fails(run, testbed, what):
+    """The sentence says what a person needs; it is tried again in a minute, then in ten; no record
+    and no order stay; `lintel certs` and the log tell the same."""
+    bed = testbed()
+    config = configure(bed)
+    config["autocert"] = what(bed)
+    daemon = run(config, ready="healthz")
+    failure = wait_failed(daemon)
+    for word in (*FAILURES[what], "rfc2136"):
+        assert word in failure["message"]
+    assert 60 <= failure["retry_at"] - failure["time"] <= 75  # there is nothing to serve
+    assert bed.leftovers() == ""
+    told = proxy.command("certs", "-c", daemon.file).stdout
+    assert failure["message"] in told and "tried again" in told
+    assert re.search(r"error .*autocert: main: .*example\.test.* failed: ", daemon.log)
+    mark = daemon.dir / "state/certs/.last_failure-68435196b59a"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", mark.read_text())
+    assert mark.stat().st_mode & 0o777 == 0o600
+    assert daemon.get("/readyz").status == 503
+    with pytest.raises(ssl.SSLError, match="UNRECOGNIZED_NAME"):
+        client.Client(daemon.address, "example.test")
+    # It outlasts a restart: no order is placed before its time.
+    before = orders(bed)
+    daemon.stop()
+    daemon.start()
+    assert wait_failed(daemon)["retry_at"] == failure["retry_at"]
+    assert orders(bed) == before
+    # Another configuration lifts the wait.
+    daemon.change(autocert=bed.autocert(["example.test"]))
+    assert daemon.post("/api/v1/reload").status == 200
+    wait_ready(daemon)
+    assert not mark.exists()
+    assert bed.tsig_secret not in daemon.log
+
+
+def test_rejected_identifier(run, testbed):
+    """An error of input: a day, and the old certificate is served."""
+    bed = testbed("--block", "blocked.example.test")  # pebble 2.4 wants no shorter name beside it
+    daemon = run(configure(bed, ["www.example.test"]))
+    daemon.change(autocert=bed.autocert(["www.example.test", "blocked.example.test"]))
+    assert daemon.post("/api/v1/reload").status == 200
+    failure = wait_failed(daemon)
+    assert "rejectedIdentifier" in failure["message"]
+    assert "blocked.example.test" in failure["message"]
+    assert failure["retry_at"] - failure["time"] >= 86400
+    served(daemon, bed, "www.example.test")  # the old one
+    assert re.search(r"warn .*autocert: main: renewing the certificate of www\.example", daemon.log)
+
+
+def test_everything_down_at_start(run, testbed):
+    """CA, name server and resolver are not there: what is on disk is served at once, what is
+    missing comes when they are back."""
+    bed = testbed()
+    config = configure(bed, ["example.test"])
+    daemon = run(config)
+    before = der(daemon, "example.test")
+    daemon.stop()
+    extra = {"domains": ["new.example.test"], "cert_path": "certs/2.crt", "key_path": "certs/2.key"}
+    daemon.change(autocert={**config["autocert"], "extra": [extra]})
+    ports = (bed.dns_server.rpartition(":")[2], bed.acme_directory.split(":")[2].split("/")[0])
+    bed.stop()
+    daemon.ready = "healthz"
+    began = time.monotonic()
+    daemon.start()
+    assert der(daemon, "example.test") == before
+    assert time.monotonic() - began < 10
+    failure = wait_failed(daemon, "extra[1]")
+    assert "CA cannot be asked" in failure["message"]
+    assert 15 <= failure["retry_at"] - failure["time"] <= 19
+    again = testbed("--dns-port", ports[0], "--acme-port", ports[1])
+    daemon.change(autocert={**again.autocert(["example.test"]), "extra": [extra]})
+    assert daemon.post("/api/v1/reload").status == 200
+    wait_ready(daemon)
+    served(daemon, again, "new.example.test")
+
+
+def test_stop_in_the_middle(run, testbed):
+    """SIGTERM while the records are waited for: the process ends, the records are gone, the order
+    is gone on with at the next start."""
+    bed = testbed()
+    never = proxy.free_address()
+    config = configure(bed, propagation={"servers": [bed.dns_server, never], "timeout": "5m"})
+    config["limits"] = {"drain": "1s"}
+    daemon = run(config, ready="healthz")
+    proxy.wait_until("the records are out", lambda: "has all records" in daemon.log)
+    began = time.monotonic()
+    assert daemon.stop() == 0
+    assert time.monotonic() - began < 5  # 2 s, and a machine that is busy
+    assert bed.leftovers() == ""
+    state = json.loads(state_file(daemon, "main").read_text())
+    assert state["order"] and not state.get("failure")
+    daemon.change(autocert=config["autocert"])
+    daemon.start()
+    proxy.wait_until("the records are out again", lambda: daemon.log.count("has all records") == 2)
+    assert "going on with the open order" in daemon.log
+    assert orders(bed) == 1
+
+
+def test_a_read_only_directory(run, testbed, tmp_path):
+    """A reload that wants to write where it may not is refused; so is a start."""
+    bed = testbed()
+    config = configure(bed, ["example.test"])
+    (tmp_path / "file").write_text("")
+    config["autocert"]["cert_path"] = str(tmp_path / "file" / "cert.crt")
+    daemon = run(config, ready=None, check=False)
+    assert daemon.wait() == 1
+    assert "autocert: main" in daemon.log and str(tmp_path / "file") in daemon.log
+
+
+def connect_for_ever(daemon, name, ctx, stop, failures, seen):
+    while not stop.is_set():
+        try:
+            with client.Client(daemon.address, name, ctx=ctx) as c:
+                cert = c.tls.getpeercert()
+                seen.add(cert["serialNumber"])
+                if ssl.cert_time_to_seconds(cert["notAfter"]) < time.time():
+                    failures.append("expired")
+        except OSError as error:
+            failures.append(repr(error))
+
+
+@pytest.mark.parametrize("seconds", [25, pytest.param(180, marks=pytest.mark.long)])
+def test_short_lives_under_load(run, serve, seconds, figure):
+    """Certificates of 10 s (60 s in the long run, by the pseudo CA) under new connections all the
+    time: each is renewed in time and swapped, no handshake fails, none is served expired."""
+    lifetime = 60 if seconds > 60 else 10
+    config = proxy.basic([serve(says("x")).address])
+    config["autocert"] = {
+        "provider": "pseudo",
+        "domains": ["a.example"],
+        "options": {"lifetime": f"{lifetime}s"},
+    }
+    daemon = run(config)
+    ctx = client.context(ca=daemon.dir / "state/pseudo/ca.crt")
+    stop, failures, seen = threading.Event(), [], set()
+    threads = [
+        threading.Thread(target=connect_for_ever, args=(daemon, "a.example", ctx, stop, failures, seen))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    time.sleep(seconds)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    renewals = len(RENEWED.findall(daemon.log))
+    assert renewals >= seconds // lifetime  # half of each life is left
+    assert len(seen) >= renewals - 1
+    figure(f"certificates of {lifetime} s in {seconds} s", f"{renewals} renewals")
+
+
+def test_renewal_of_a_short_life_from_the_ca(run, testbed):
+    """20 s, from pebble: one order for each renewal."""
+    bed = testbed("--validity", 20)
+    daemon = run(configure(bed, ["example.test"]))
+    proxy.wait_until("three of them", lambda: len(RENEWED.findall(daemon.log)) >= 3, 60)
+    daemon.stop()
+    assert orders(bed) == len(RENEWED.findall(daemon.log))
+    assert bed.leftovers() == ""
+
+
+def test_swap_is_seen_at_once(run, serve, figure):
+    """From the rename of the files to every worker: by the log's own times."""
+    config = proxy.basic([serve(says("x")).address])
+    config["autocert"] = {"provider": "pseudo", "domains": ["a.example"]}
+    daemon = run(config)
+    with client.Client(daemon.address, "a.example") as before:
+        for _ in range(20):
+            assert proxy.command("renew", "main", "-c", daemon.file).returncode == 0
+        assert before.read_all() == b"x"  # it was open all the time
+
+    def times(words):
+        return [
+            int(m[1]) * 3600000 + int(m[2]) * 60000 + int(m[3]) * 1000 + int(m[4])
+            for m in re.finditer(rf"T(\d\d):(\d\d):(\d\d)\.(\d{{3}})Z .*{words}", daemon.log)
+        ]
+
+    issued, swapped = times("certificate obtained"), times("is served")
+    assert len(issued) == len(swapped) == 21
+    figure("files renamed to served by all", f"{max(b - a for a, b in zip(issued, swapped))} ms at most")
