@@ -1,0 +1,231 @@
+"""A CA that is busy, down, slow, or talks nonsense: the sentence, the wait, the old certificate."""
+import json
+import time
+
+import pytest
+
+import client
+import mockca
+import proxy
+from mockca import Answer, problem
+
+
+@pytest.fixture
+def ca(testbed):
+    mock = mockca.MockCA(testbed("--bad-nonce", 0, "--authz-reuse", 0))
+    yield mock
+    mock.close()
+
+
+@pytest.fixture
+def daemon(run, ca):
+    """One that has a certificate; what the CA does from now on is the test's."""
+    config = proxy.basic(["127.0.0.1:1"])
+    config["log"] = {"level": "debug"}
+    config["autocert"] = mockca.autocert(ca, ["example.test"])
+    return run(config)
+
+
+def der(daemon):
+    with client.Client(daemon.address, "example.test") as c:
+        return c.tls.getpeercert(True)
+
+
+def renew(daemon):
+    """A renewal that fails: its last failure, and what the person saw."""
+    before = der(daemon)
+    done = proxy.command("renew", "main", "-c", daemon.file)
+    assert done.returncode == 1, done.stdout
+    assert der(daemon) == before
+    (main,) = daemon.get("/api/v1/certs").json["certificates"]
+    assert main["last_failure"]["message"] in done.stdout
+    failure = main["last_failure"]
+    failure["wait"] = failure["retry_at"] - failure["time"]
+    return failure
+
+
+def only(wanted, answer):
+    """A hook that answers one kind of request."""
+    return lambda kind, number: answer if kind == wanted else None
+
+
+def changed(wanted, change):
+    """A hook that changes the JSON of one kind of answer."""
+
+    def hook(kind, number, answer):
+        if kind == wanted:
+            o = json.loads(answer.body)
+            change(o)
+            answer.body = json.dumps(o).encode()
+        return answer
+
+    return hook
+
+
+def test_rate_limited(daemon, ca):
+    """429 with Retry-After in seconds, and as a date: waits as long as it asks for."""
+    ca.before = only("newOrder", problem("rateLimited", "too many certificates", 429, Retry_After=7200))
+    failure = renew(daemon)
+    assert "rateLimited: too many certificates" in failure["message"]
+    assert 7195 <= failure["wait"] <= 9010  # and up to a quarter
+    then = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 9000))
+    ca.before = only("newOrder", problem("rateLimited", "still", 429, Retry_After=then))
+    assert 8990 <= renew(daemon)["wait"] <= 11260
+    ca.before = only("newOrder", problem("rateLimited", "a little", 429, Retry_After=5))
+    assert 3600 <= renew(daemon)["wait"] <= 4500  # never less than an hour
+    ca.before = lambda *args: None
+    assert proxy.command("renew", "main", "-c", daemon.file).returncode == 0
+
+
+def test_busy_in_between(daemon, ca):
+    """503 to a poll is out of reach for a while: the order is gone on with, no other is placed."""
+    ca.before = only("finalize", Answer(503, b"busy", Retry_After=30))
+    orders = ca.count("newOrder")
+    failure = renew(daemon)
+    assert "503" in failure["message"]
+    assert 30 <= failure["wait"] <= 60
+    ca.before = lambda *args: None
+    done = proxy.command("renew", "main", "-c", daemon.file)
+    assert done.returncode == 0 and "going on with the open order" in done.stdout
+    assert ca.count("newOrder") == orders + 1
+
+
+def test_subproblems_are_told(daemon, ca):
+    answer = problem("malformed", "two of them")
+    o = json.loads(answer.body)
+    o["subproblems"] = [
+        {
+            "type": "urn:ietf:params:acme:error:caa",
+            "detail": "the CAA record forbids it",
+            "identifier": {"type": "dns", "value": "sub.example.test"},
+        }
+    ]
+    answer.body = json.dumps(o).encode()
+    ca.before = only("newOrder", answer)
+    failure = renew(daemon)
+    for words in ("malformed: two of them", "sub.example.test: caa: the CAA record forbids it"):
+        assert words in failure["message"]
+    assert failure["wait"] >= 86400
+
+
+def deep(levels):
+    return ('{"a":' * levels + "1" + "}" * levels).encode()
+
+
+NONSENSE = {  # what of: the answer, and words of the sentence
+    "directory is HTML": ("directory", Answer(200, b"<html>"), "no JSON"),
+    "directory is empty": ("directory", Answer(200, {}), "ACME directory"),
+    "directory is deep": ("directory", Answer(200, deep(40)), "no JSON"),
+    "directory is large": ("directory", Answer(200, b'"' + b"x" * (2 << 20) + b'"'), "more than"),
+    "order without Location": ("newOrder", Answer(201, {"status": "pending"}), "Location"),
+    "order without members": (
+        "newOrder", Answer(201, {"status": "pending"}, Location="https://127.0.0.1/x"), '"finalize"',
+    ),
+    "order of a new status": (
+        "newOrder",
+        Answer(
+            201, {"status": "strange", "finalize": "https://x/", "authorizations": ["https://x/"]},
+            Location="https://127.0.0.1/x",
+        ),
+        "strange",
+    ),
+    "authorization is a list": ("authorization", Answer(200, b"[]"), "no JSON object"),
+    "authorization without status": ("authorization", Answer(200, {}), '"status"'),
+    "challenge missing": (
+        "authorization",
+        Answer(200, {"status": "pending", "identifier": {"value": "example.test"}, "challenges": []}),
+        "dns-01",
+    ),
+    "chain is no PEM": ("certificate", Answer(200, b"not a chain"), "PEM"),
+    "status is mistyped": ("finalize", Answer(200, {"status": 7}), "makes no sense"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", NONSENSE)
+def test_nonsense(daemon, ca, what):
+    """An error sentence, the old certificate kept, and the next try is as good as ever."""
+    kind, answer, words = NONSENSE[what]
+    if kind != "directory":
+        answer.headers.setdefault("Replay-Nonce", "AAAAAAAAAAAAAAAAAAAAAA")
+    ca.before = only(kind, answer)
+    failure = renew(daemon)
+    assert words in failure["message"]
+    assert ca.bed.leftovers() == ""
+    ca.before = lambda *args: None
+    done = proxy.command("renew", "main", "-c", daemon.file)
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_certificate_of_another_name(daemon, ca, testbed):
+    """A chain that is one, but not ours: neither the key nor the names fit."""
+    other = (daemon.dir / "state/certs/cert.crt").read_bytes()
+    ca.before = only("certificate", Answer(200, other, Content_Type="application/pem-certificate-chain"))
+    failure = renew(daemon)
+    assert "key" in failure["message"]
+
+
+def test_an_authorization_that_fails(daemon, ca):
+    """The CA's own words, with the domain; the records are gone."""
+
+    def invalid(o):
+        o["status"] = "invalid"
+        for challenge in o["challenges"]:
+            challenge["error"] = {
+                "type": "urn:ietf:params:acme:error:unauthorized",
+                "detail": "no TXT record was right",
+            }
+
+    ca.after = changed("authorization", invalid)
+    failure = renew(daemon)
+    for words in ("example.test", "unauthorized", "no TXT record was right"):
+        assert words in failure["message"]
+    assert 3600 <= failure["wait"] <= 4500
+    assert ca.bed.leftovers() == ""
+
+
+def test_a_ca_that_cannot_be_trusted(run, ca):
+    """Its own certificate is verified, always."""
+    config = proxy.basic(["127.0.0.1:1"])
+    config["autocert"] = mockca.autocert(ca, ["example.test"], ca_certs=None)
+    daemon = run(config, ready="healthz")
+    failure = proxy.wait_until(
+        "it fails",
+        lambda: daemon.get("/api/v1/certs").json["certificates"][0].get("last_failure"),
+    )
+    assert "certificate" in failure["message"] and "CA cannot be asked" in failure["message"]
+    assert ca.seen == []
+
+
+def test_a_slow_ca_and_a_stop(run, ca):
+    """SIGTERM while the CA says nothing: the process ends at once."""
+    held = []
+
+    def hold(kind, number):
+        if kind == "newOrder":
+            held.append(number)
+            time.sleep(60)
+
+    ca.before = hold
+    config = proxy.basic(["127.0.0.1:1"], limits={"drain": "1s"})
+    config["autocert"] = mockca.autocert(ca, ["example.test"])
+    daemon = run(config, ready="healthz")
+    proxy.wait_until("it orders", lambda: held)
+    began = time.monotonic()
+    assert daemon.stop() == 0
+    assert time.monotonic() - began < 5  # two, and a machine that is busy
+
+
+def test_one_order_per_cooldown(run, ca):
+    """Over restarts too."""
+    ca.before = only("finalize", problem("serverInternal", "no", 400))
+    config = proxy.basic(["127.0.0.1:1"])
+    config["autocert"] = mockca.autocert(ca, ["example.test"])
+    daemon = run(config, ready="healthz")
+    for _ in range(3):
+        proxy.wait_until(
+            "it has failed",
+            lambda: daemon.get("/api/v1/certs").json["certificates"][0].get("last_failure"),
+        )
+        daemon.stop()
+        daemon.start()
+    assert ca.count("newOrder") == 1

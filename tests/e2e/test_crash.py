@@ -1,0 +1,132 @@
+"""SIGKILL in the middle of an order, at each step: what the next start makes of it."""
+import signal
+import subprocess
+
+import pytest
+
+import client
+import mockca
+import proxy
+
+# Of a first order for two names, as MockCA sees it: directory, nonce, two of account, newOrder, ...
+STEPS = [
+    "account", "newOrder", "authorization", "challenge", "order", "finalize", "certificate",
+]  # fmt: skip
+
+
+@pytest.fixture
+def ca(testbed):
+    """A CA that forgets no authorization and rejects no nonce, with a man in the middle."""
+    mock = mockca.MockCA(testbed("--bad-nonce", 0, "--authz-reuse", 0))
+    yield mock
+    mock.close()
+
+
+@pytest.fixture
+def updates(ca):
+    relay = mockca.Updates(ca.bed)
+    yield relay
+    relay.close()
+
+
+def configure(ca, **more):
+    config = proxy.basic(["127.0.0.1:1"])
+    config["log"] = {"level": "debug"}
+    config["autocert"] = mockca.autocert(ca, ["example.test", "*.example.test"], **more)
+    return config
+
+
+def killed(daemon):
+    """Waits for the end that the test has brought about."""
+    assert daemon.wait(30) == -signal.SIGKILL
+
+
+def pair_matches(daemon):
+    certs = daemon.dir / "state/certs"
+    public = [
+        subprocess.run(["openssl", *args], capture_output=True, check=True).stdout
+        for args in (
+            ["x509", "-noout", "-pubkey", "-in", certs / "cert.crt"],
+            ["pkey", "-pubout", "-in", certs / "priv.key"],
+        )
+    ]
+    return public[0] == public[1]
+
+
+def starts_again(daemon, ca, orders):
+    """After the restart a certificate is served, no record is out, nothing is ordered twice."""
+    ca.before = ca.after = lambda *args: None
+    daemon.start()
+    with client.Client(
+        daemon.address, "www.example.test", ctx=client.context(ca=ca.bed.issuer_root)
+    ):
+        pass
+    assert pair_matches(daemon)
+    assert ca.bed.leftovers() == ""
+    assert ca.bed.log("pebble").count("Added order ") == orders
+    daemon.stop()
+    assert not list((daemon.dir / "state").rglob("*.new"))
+    assert not list((daemon.dir / "state/autocert").glob("*.key"))
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_killed_at_a_request(run, ca, step, when):
+    """Before the CA has a request, or before lintel has the answer."""
+    daemon = run(configure(ca), ready=None, check=False)
+
+    def kill(kind, number, answer=None):
+        if kind == step and daemon.process.poll() is None:
+            daemon.process.kill()
+            daemon.process.wait()
+            return mockca.Answer(503)  # to nobody; `before`: the CA does not see it
+        return None
+
+    setattr(ca, when, kill)
+    killed(daemon)
+    daemon.ready = "readyz"
+    # Only an order whose URL lintel was never told cannot be gone on with.
+    starts_again(daemon, ca, 2 if (step, when) == ("newOrder", "after") else 1)
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["present", "cleanup"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_killed_at_an_update(run, ca, updates, number, when):
+    """Records that may be out are in the journal before they are."""
+    options = {"nameserver": updates.address, "zones": ["example.test"], **ca.bed.key()}
+    daemon = run(configure(ca, options=options), ready=None, check=False)
+
+    def kill(n):
+        if n == number and daemon.process.poll() is None:
+            daemon.process.kill()
+            daemon.process.wait()
+
+    setattr(updates, when, kill)
+    killed(daemon)
+    updates.before = updates.after = lambda n: None
+    daemon.ready = "readyz"
+    starts_again(daemon, ca, 1)
+
+
+def test_crashes_one_after_the_other_cost_one_order(run, ca):
+    """A process that dies whenever it orders is held back by its failure mark."""
+    daemon = run(configure(ca), ready=None, check=False)
+
+    def kill(kind, number, answer):
+        if kind == "newOrder":
+            daemon.process.kill()
+            daemon.process.wait()
+
+    ca.after = kill
+    killed(daemon)
+    daemon.start()
+    killed(daemon)
+    daemon.ready = "healthz"
+    daemon.start()
+    failure = proxy.wait_until(
+        "it is known to wait",
+        lambda: daemon.get("/api/v1/certs").json["certificates"][0].get("next_renewal"),
+    )
+    assert failure
+    assert ca.count("newOrder") == 2
+    ca.after = lambda *args: None
