@@ -32,17 +32,38 @@ static const struct option *find_row(const char *key)
 	return option_find(&schema_autocert, key, &from_file);
 }
 
-/* What a key is, its default where it is not set. */
-static const char *text_of(const struct node *map, const char *key)
+/* What a key is, its default where it is not set. Returns new. */
+static char *text_of(const struct node *map, const char *key)
 {
 	const struct node *n = node_get(map, key);
+	char *text = n && n->kind == NODE_SCALAR ? value_expand(n->text, NULL) : NULL;
 
-	return n && n->kind == NODE_SCALAR ? n->text : find_row(key)->fallback;
+	return text ? text : mem_strdup(find_row(key)->fallback);
+}
+
+/* One word of an option may stand for another: dnsupdate is rfc2136. */
+static bool same_word(const struct option *row, const char *a, const char *b)
+{
+	const struct option_word *x = NULL, *y = NULL;
+
+	for (const struct option_word *w = row->words; w && w->name; w++) {
+		if (strcmp(w->name, a) == 0)
+			x = w;
+		if (strcmp(w->name, b) == 0)
+			y = w;
+	}
+	return x && y && !x->later && !y->later && x->value == y->value;
 }
 
 static bool sets_anew(const struct node *extra, const struct node *main, const char *key)
 {
-	return node_get(extra, key) && strcmp(text_of(extra, key), text_of(main, key)) != 0;
+	char *own = text_of(extra, key), *of_main = text_of(main, key);
+	bool anew = node_get(extra, key) && strcmp(own, of_main) != 0 &&
+		    !same_word(find_row(key), own, of_main);
+
+	free(own);
+	free(of_main);
+	return anew;
 }
 
 static bool is_set(const struct node *extra, const char *key)
@@ -204,17 +225,21 @@ static int compare_paths(const void *a, const void *b)
 	return order ? order : strcmp(x->key, y->key);
 }
 
-/* Every file of every provider is its own. */
+/* Every file of every provider is its own; but an account key, which several may share. */
 static void check_paths(struct option_loader *ld, const struct conf *conf)
 {
-	struct path_use *uses = mem_zalloc(2 * conf->n_providers * sizeof(*uses));
+	struct path_use *uses = mem_zalloc(3 * conf->n_providers * sizeof(*uses));
 	size_t n = 0;
 
 	for (size_t i = 0; i < conf->n_providers; i++) {
-		if (conf->providers[i].cert_path)
-			uses[n++] = (struct path_use){conf->providers[i].cert_path, i, "cert_path"};
-		if (conf->providers[i].key_path)
-			uses[n++] = (struct path_use){conf->providers[i].key_path, i, "key_path"};
+		const struct conf_autocert *a = &conf->providers[i];
+
+		if (a->cert_path)
+			uses[n++] = (struct path_use){a->cert_path, i, "cert_path"};
+		if (a->key_path)
+			uses[n++] = (struct path_use){a->key_path, i, "key_path"};
+		if (conf_is_acme(a) && a->acme_key_path)
+			uses[n++] = (struct path_use){a->acme_key_path, i, "acme_key_path"};
 	}
 	qsort(uses, n, sizeof(*uses), compare_paths);
 	for (size_t i = 1; i < n; i++) {
@@ -222,7 +247,9 @@ static void check_paths(struct option_loader *ld, const struct conf *conf)
 		struct node at = {.line = a->place.line, .column = a->place.column};
 		size_t before;
 
-		if (strcmp(uses[i].path, uses[i - 1].path) != 0)
+		if (strcmp(uses[i].path, uses[i - 1].path) != 0 ||
+			(!strcmp(uses[i].key, "acme_key_path") &&
+				!strcmp(uses[i - 1].key, "acme_key_path")))
 			continue;
 		before = option_enter(ld, "autocert%s%s.%s", uses[i].provider ? "." : "",
 			uses[i].provider ? a->name : "", uses[i].key);

@@ -180,6 +180,27 @@ static void takes_acme(void **state)
 	conf_unref(c);
 }
 
+/* Another word for the same, or a variable that stands for the same, is no new one. */
+static void keeps_what_an_extra_does_not_change(void **state)
+{
+	struct conf *c = load(BASE "autocert:\n"
+				   "  provider: rfc2136\n"
+				   "  email: a@b.c\n"
+				   "  domains: [a.example]\n"
+				   "  ca_dir_url: https://ca.example/from-env\n"
+				   "  profile: p\n"
+				   "  options: { nameserver: ns }\n"
+				   "  extra:\n"
+				   "  - { cert_path: 1.crt, key_path: 1.key, provider: dnsupdate,\n"
+				   "      ca_dir_url: 'https://ca.example/${LT_TOKEN}' }\n");
+	const struct conf_autocert *a = c->providers;
+
+	assert_int_equal(a[1].n_options, 1);
+	assert_string_equal(a[1].profile, "p");
+	assert_string_equal(a[1].acme_key_path, a[0].acme_key_path);
+	conf_unref(c);
+}
+
 static void takes_every_option(void **state)
 {
 	struct conf *c =
@@ -497,6 +518,7 @@ int main(void)
 		cmocka_unit_test(has_defaults_of_lists),
 		cmocka_unit_test(takes_later_options_with_their_defaults),
 		cmocka_unit_test(takes_acme),
+		cmocka_unit_test(keeps_what_an_extra_does_not_change),
 		cmocka_unit_test(takes_every_option),
 		cmocka_unit_test(takes_a_host_on_disjoint_listeners),
 		cmocka_unit_test(takes_anchors_and_aliases),

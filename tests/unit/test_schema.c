@@ -327,6 +327,13 @@ static const struct {
 		"where "
 		"the CA writes to\n"
 		":3:11: autocert: has an eab_kid without an eab_hmac: the CA gives both\n"},
+	{BASE "autocert: { provider: rfc2136, email: a@b.c, domains: [a.example], "
+	      "acme_key_path: certs/priv.key, extra: [{ cert_path: 1, key_path: 2, "
+	      "acme_key_path: 1 }] }\n",
+		":3:107: autocert.extra[1].cert_path: is the acme_key_path of extra[1] too: "
+		"/var/lib/lintel/1\n"
+		":3:11: autocert.key_path: is the acme_key_path of main too: "
+		"/var/lib/lintel/certs/priv.key\n"},
 	/* they are checked all the same */
 	{BASE "limits: { per_ip: x }\n"
 	      "connection_log: { fiel: x }\n"
