@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "dns/provider.h"
+#include "notify/notify.h"
 #include "tls/handshake.h"
 
 static void listener_problem(
@@ -150,6 +151,7 @@ int build_tls(struct built *b, const struct certs *before, bool dry, struct prob
 	b->ctx = tls_context_new(&c->tls, &err);
 	if (!b->ctx)
 		conf_problem(p, c, c->tls.place, NULL, "%s", err.text);
+	notify_check(c, p);
 	add_sources(&s, c, dry, p);
 	b->certs = certs_build(s.v, s.n, before, p);
 	if (b->certs)

@@ -15,6 +15,7 @@
 #include "base/privileges.h"
 #include "build.h"
 #include "config.h"
+#include "notices.h"
 #include "proxy/worker.h"
 #include "reload.h"
 #include "renewals.h"
@@ -49,6 +50,7 @@ struct control {
 	bool draining;
 	struct reloader reloader;
 	struct renewals renewals;
+	struct notices notices;
 	int64_t started, loaded;
 	struct view view;
 };
@@ -171,6 +173,7 @@ static int publish_reload(void *arg, struct built *b, struct error *err)
 	if (c->admin)
 		admin_configure(c->admin, &c->conf->admin);
 	renewals_configure(&c->renewals, c->conf);
+	notices_configure(&c->notices, c->conf);
 	certs_loaded(c->snapshot->certs, &read, &kept);
 	log_info("reloaded %s: %zu certificates (%zu read, %zu unchanged), %zu routes", c->file,
 		certs_count(c->snapshot->certs), read, kept, c->conf->n_routes);
@@ -410,12 +413,14 @@ static bool end(struct control *c)
 	for (size_t i = 0; i < c->n_workers; i++)
 		worker_join(c->workers[i]);
 	free(c->workers);
+	notices_stop(&c->notices);
 	clean = end_jobs(c->orders, ORDER_WAIT_MS, &c->orders_home);
 	clean &= end_jobs(c->misc, STOP_WAIT_MS, &c->misc_home);
 	clean &= end_jobs(c->work, STOP_WAIT_MS, &c->work_home);
 	if (!clean)
 		return false;
 	renewals_clear(&c->renewals);
+	notices_clear(&c->notices);
 	resolver_free(c->resolver);
 	snapshot_unref(c->snapshot);
 	servers_clear(&c->servers);
@@ -467,7 +472,9 @@ static int start_threads(struct control *c, struct built *b, struct error *err)
 	c->resolver = resolver_new(c->misc, addresses_changed, c);
 	reloader_init(&c->reloader, c->file, c->work,
 		&(struct reload_owner){c, before_reload, publish_reload, publish_certs});
-	renewals_init(&c->renewals, c->orders, &c->orders_home, &c->reloader);
+	if (notices_init(&c->notices, c->base, c->misc, err) < 0)
+		return -1;
+	renewals_init(&c->renewals, c->orders, &c->orders_home, &c->reloader, &c->notices);
 	tickets = tickets_rotate(NULL, err);
 	if (!tickets)
 		return -1;
@@ -543,6 +550,8 @@ static int start(struct control *c, struct built *b, struct problems *p)
 	if (c->admin && admin_start(c->admin, c->base, &mine, &err) < 0)
 		goto fail;
 	renewals_configure(&c->renewals, c->conf);
+	notices_configure(&c->notices, c->conf);
+	notices_start(&c->notices, c->conf, c->snapshot->certs);
 	return 0;
 fail:
 	problems_add(p, "%s", err.text);

@@ -38,8 +38,12 @@ static bool serves(void *arg, const struct conf_autocert *a, const struct cert *
 
 static void on_event(void *arg, const struct autocert_event *e)
 {
-	(void)arg;
-	(void)e;
+	struct renewals *r = arg;
+	struct autocert_status status;
+
+	for (size_t i = 0; autocert_get(r->autocert, i, &status); i++)
+		if (strcmp(status.conf->name, e->provider) == 0)
+			notices_event(r->notices, e, status.conf, renewals_cert(r, status.conf));
 }
 
 const struct cert *renewals_cert(const struct renewals *r, const struct conf_autocert *a)
@@ -56,12 +60,12 @@ const struct cert *renewals_cert(const struct renewals *r, const struct conf_aut
 	return NULL;
 }
 
-void renewals_init(
-	struct renewals *r, struct jobs *jobs, struct mailbox *home, struct reloader *reloader)
+void renewals_init(struct renewals *r, struct jobs *jobs, struct mailbox *home,
+	struct reloader *reloader, struct notices *notices)
 {
 	const struct autocert_owner owner = {r, serves, swap, on_event};
 
-	*r = (struct renewals){.reloader = reloader};
+	*r = (struct renewals){.reloader = reloader, .notices = notices};
 	r->autocert = autocert_new(jobs, home, &owner);
 }
 

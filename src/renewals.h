@@ -1,19 +1,21 @@
-/* What joins autocert to the rest: renewed certificates are swapped by the reloader, and those who
- * forced a renewal are shown its events. Control thread only. */
+/* What joins autocert to the rest: renewed certificates are swapped by the reloader, people are
+ * notified, and those who forced a renewal are shown its events. Control thread only. */
 #ifndef LINTEL_RENEWALS_H
 #define LINTEL_RENEWALS_H
 
 #include "autocert/autocert.h"
+#include "notices.h"
 #include "reload.h"
 
 struct renewals {
 	struct autocert *autocert;
 	struct reloader *reloader;
+	struct notices *notices;
 	const struct certs *certs; /* of the newest snapshot; borrowed, NULL before the first */
 };
 
-void renewals_init(
-	struct renewals *r, struct jobs *jobs, struct mailbox *home, struct reloader *reloader);
+void renewals_init(struct renewals *r, struct jobs *jobs, struct mailbox *home,
+	struct reloader *reloader, struct notices *notices);
 /* The certificate that is served from a provider's files; NULL = none. */
 const struct cert *renewals_cert(const struct renewals *r, const struct conf_autocert *a);
 /* At start and after each reload. */

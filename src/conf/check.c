@@ -223,24 +223,44 @@ static void check_routes(struct check *c)
 	check_hosts(c);
 }
 
+static void check_notification(struct check *c, const char *path, const struct node *one)
+{
+	static const char *const of_webhook[] = {"method", "mime_type", "payload", "template"};
+	const struct node *provider = node_get(one, "provider");
+	const char *word = provider && provider->kind == NODE_SCALAR ? provider->text : "";
+	bool body =
+		node_get(one, "payload") || node_get(one, "template") || node_get(one, "mime_type");
+	const struct node *method = node_get(one, "method");
+
+	if (strcmp(word, "gotify") == 0 && !node_get(one, "token") && !node_get(one, "token_file"))
+		problem(c, path, "gotify needs the token of an application");
+	if (strcmp(word, "ntfy") == 0 && !node_get(one, "topic"))
+		problem(c, path, "ntfy needs a topic");
+	if (strcmp(word, "gotify") == 0 || strcmp(word, "webhook") == 0)
+		if (node_get(one, "topic"))
+			problem(c, path, "a topic is ntfy's: %s has none", word);
+	if (strcmp(word, "gotify") == 0 || strcmp(word, "ntfy") == 0)
+		for (size_t i = 0; i < sizeof(of_webhook) / sizeof(of_webhook[0]); i++)
+			if (node_get(one, of_webhook[i]))
+				problem(c, path, "%s is the webhook's: %s has none", of_webhook[i],
+					word);
+	if (node_get(one, "payload") && node_get(one, "template"))
+		problem(c, path, "takes one of: payload, template");
+	if (node_get(one, "mime_type") && node_get(one, "template"))
+		problem(c, path, "takes one of: mime_type, template, which has its own");
+	if (body && method && method->kind == NODE_SCALAR && strcmp(method->text, "GET") == 0)
+		problem(c, path,
+			"a GET sends nothing: payload, template and mime_type need another method");
+}
+
 static void check_notifications(struct check *c)
 {
+	const struct node *list = node_get(c->root, "notifications");
 	char path[64];
 
-	for (size_t i = 0; i < c->conf->n_notifications; i++) {
-		const struct conf_notification *n = &c->conf->notifications[i];
-
+	for (size_t i = 0; list && list->kind == NODE_LIST && i < c->conf->n_notifications; i++) {
 		snprintf(path, sizeof(path), "notifications[%zu]", i);
-		if (n->provider == NOTIFY_GOTIFY && !n->token)
-			problem(c, path, "gotify needs the token of an application");
-		if (n->provider == NOTIFY_NTFY && !n->topic)
-			problem(c, path, "ntfy needs a topic");
-		if (n->provider != NOTIFY_WEBHOOK &&
-			(n->method || n->mime_type || n->payload || n->discord))
-			problem(c, path,
-				"method, mime_type, payload and template are the webhook's");
-		if (n->payload && n->discord)
-			problem(c, path, "takes one of: payload, template");
+		check_notification(c, path, list->items[i].value);
 	}
 }
 

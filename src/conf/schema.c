@@ -156,11 +156,55 @@ static int check_alpn(char **text, struct error *err)
 	return error_set(err, "a protocol's name has at most 255 bytes");
 }
 
+/* What is put into a request's line or header: nothing that would end it. */
+static bool is_printable(const char *s)
+{
+	while (*s > 0x20 && *s < 0x7f)
+		s++;
+	return !*s;
+}
+
+/* None of these shows the text: there may be a token in it. */
 static int check_http_url(char **text, struct error *err)
 {
-	if (str_starts(*text, "https://") || str_starts(*text, "http://"))
+	const char *host = strstr(*text, "://");
+
+	if (!host || !(str_starts(*text, "https:") || str_starts(*text, "http:")) ||
+		!strcspn(host + 3, "/?#"))
+		return error_set(err, "is no http:// or https:// URL");
+	if (!is_printable(*text))
+		return error_set(err, "has a space or another character that no URL has: "
+				      "write it as %%20, say");
+	return 0;
+}
+
+static int check_token(char **text, struct error *err)
+{
+	if (is_printable(*text))
 		return 0;
-	return error_set(err, "is no http:// or https:// URL"); /* there may be a token in it */
+	return error_set(err, "has a space or another character that no token has");
+}
+
+static int check_topic(char **text, struct error *err)
+{
+	size_t n = strspn(*text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				 "0123456789-_");
+
+	if (!(*text)[n] && n <= 64)
+		return 0;
+	return error_set(err, "is no topic: at most 64 letters, digits, - and _");
+}
+
+static int check_mime_type(char **text, struct error *err)
+{
+	const char *slash = strchr(*text, '/');
+
+	for (const char *s = *text; slash && *s; s++)
+		if (*s < 0x20 || *s >= 0x7f)
+			slash = NULL;
+	if (slash && slash != *text && slash[1])
+		return 0;
+	return error_set(err, "is no type like application/json");
 }
 
 static int check_method(char **text, struct error *err)
@@ -348,12 +392,13 @@ static const struct option notification_rows[] = {
 	ROW("name", STRING, AT(conf_notification, name)),
 	ROW("url", STRING, .flags = OPTION_REQUIRED | OPTION_SECRET, AT(conf_notification, url),
 		.check = check_http_url),
-	ROW("token", STRING, .flags = OPTION_SECRET, AT(conf_notification, token)),
-	ROW("topic", STRING, AT(conf_notification, topic)),
+	ROW("token", STRING, .flags = OPTION_SECRET, AT(conf_notification, token),
+		.check = check_token),
+	ROW("topic", STRING, AT(conf_notification, topic), .check = check_topic),
 	ROW("format", ENUM, AT(conf_notification, plain), .fallback = "markdown",
 		.words = notify_format_words),
 	ROW("method", STRING, AT(conf_notification, method), .check = check_method),
-	ROW("mime_type", STRING, AT(conf_notification, mime_type)),
+	ROW("mime_type", STRING, AT(conf_notification, mime_type), .check = check_mime_type),
 	ROW("payload", STRING, AT(conf_notification, payload)),
 	ROW("template", ENUM, AT(conf_notification, discord), .words = notify_template_words),
 };
@@ -426,7 +471,8 @@ static const struct option root_rows[] = {
 	ROW("limits", MAP, AT(conf, limits), .map = &schema_limits),
 	ROW("admin", MAP, .flags = OPTION_ABSENT, AT(conf, admin), PRESENT(conf, admin.set),
 		.map = &schema_admin),
-	LATER("notifications", MAPS, .map = &schema_notification),
+	ROW("notifications", MAPS, AT(conf, notifications), .max = 100, .map = &schema_notification,
+		.count = offsetof(struct conf, n_notifications)),
 	ROW("autocert", OWN),
 };
 MAP(root, struct conf, OPTION_NO_PLACE);

@@ -218,7 +218,6 @@ LATER = {  # each alone in a good configuration is refused with `not supported y
     },
     "per_ip": {"limits": {"per_ip": 3}},
     "connection_log": {"connection_log": {"file": "/tmp/x", "format": "json"}},
-    "notifications": {"notifications": [{"provider": "ntfy", "url": "http://127.0.0.1/"}]},
     "cloudflare": {
         "autocert": {"provider": "cloudflare", "email": "a@b.example", "domains": ["a.example"]}
     },

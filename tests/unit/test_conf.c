@@ -180,6 +180,39 @@ static void takes_acme(void **state)
 	conf_unref(c);
 }
 
+static void takes_notifications(void **state)
+{
+	struct conf *c = load(BASE
+		"notifications:\n"
+		"- { provider: webhook, name: ops, url: 'https://h/x', token: '${LT_TOKEN}', "
+		"format: "
+		"plain,\n"
+		"    method: PUT, mime_type: text/plain, payload: '$title: $$5 ${LT_TOKEN}' }\n"
+		"- { provider: webhook, url: 'https://h/x', template: discord }\n"
+		"- { provider: gotify, url: 'https://h', token: t }\n"
+		"- { provider: ntfy, url: 'https://h', topic: lintel }\n");
+	const struct conf_notification *n = c->notifications;
+
+	assert_int_equal(c->n_notifications, 4);
+	assert_int_equal(n[0].provider, NOTIFY_WEBHOOK);
+	assert_string_equal(n[0].name, "ops");
+	assert_string_equal(n[0].url, "https://h/x");
+	assert_string_equal(n[0].token, "from-env");
+	assert_true(n[0].plain);
+	assert_string_equal(n[0].method, "PUT");
+	assert_string_equal(n[0].mime_type, "text/plain");
+	assert_string_equal(n[0].payload, "$title: $5 from-env");
+	assert_false(n[0].discord);
+	assert_int_equal(n[0].place.line, 4);
+	assert_true(n[1].discord);
+	assert_null(n[1].name);
+	assert_false(n[1].plain);
+	assert_int_equal(n[2].provider, NOTIFY_GOTIFY);
+	assert_int_equal(n[3].provider, NOTIFY_NTFY);
+	assert_string_equal(n[3].topic, "lintel");
+	conf_unref(c);
+}
+
 /* Another word for the same, or a variable that stands for the same, is no new one. */
 static void keeps_what_an_extra_does_not_change(void **state)
 {
@@ -518,6 +551,7 @@ int main(void)
 		cmocka_unit_test(has_defaults_of_lists),
 		cmocka_unit_test(takes_later_options_with_their_defaults),
 		cmocka_unit_test(takes_acme),
+		cmocka_unit_test(takes_notifications),
 		cmocka_unit_test(keeps_what_an_extra_does_not_change),
 		cmocka_unit_test(takes_every_option),
 		cmocka_unit_test(takes_a_host_on_disjoint_listeners),

@@ -298,13 +298,9 @@ static const struct {
 		":7:106: routes[0].health_check.host: not supported yet: leave the key out\n"
 		":7:117: routes[0].health_check.expect: not supported yet: leave the key out\n"},
 	{BASE "limits: { per_ip: 5 }\n"
-	      "connection_log: { file: x, format: json }\n"
-	      "notifications: [{ provider: ntfy, name: a, url: \"http://b\", token: c, topic: d, "
-	      "format: plain, method: PUT, mime_type: a/b, payload: $title, template: discord "
-	      "}]\n",
+	      "connection_log: { file: x, format: json }\n",
 		":3:19: limits.per_ip: not supported yet, but for its default: 0\n"
-		":4:17: connection_log: not supported yet: leave the key out\n"
-		":5:16: notifications: not supported yet: leave the key out\n"},
+		":4:17: connection_log: not supported yet: leave the key out\n"},
 	{BASE "autocert: { provider: cloudflare }\n",
 		":3:23: autocert.provider: \"cloudflare\" is not supported yet\n"},
 	/* an ACME CA's certificates */
@@ -334,7 +330,42 @@ static const struct {
 		"/var/lib/lintel/1\n"
 		":3:11: autocert.key_path: is the acme_key_path of main too: "
 		"/var/lib/lintel/certs/priv.key\n"},
-	/* they are checked all the same */
+	/* notifications: what is secret in them is not shown */
+	{BASE "notifications:\n"
+	      "- { provider: webhook, url: \"ftp://a-secret\", topic: t, token: \"a-secret b\" }\n"
+	      "- { provider: webhook, url: \"https:///a-secret\", mime_type: json, method: get }\n"
+	      "- { provider: webhook, url: \"https://h/a-secret b\", payload: x, template: "
+	      "discord, "
+	      "mime_type: a/b, method: GET }\n"
+	      "- { provider: gotify, url: \"http://h\", template: slack, format: html }\n"
+	      "- { provider: ntfy, url: \"http://h\", payload: x }\n"
+	      "- { provider: ntfy, url: \"http://h\", topic: a/b, method: PUT }\n"
+	      "- { provider: gotify, url: \"http://h\", token: ~, topic: t }\n",
+		":4:29: notifications[0].url: is no http:// or https:// URL\n"
+		":4:64: notifications[0].token: has a space or another character that no token "
+		"has\n"
+		":5:29: notifications[1].url: is no http:// or https:// URL\n"
+		":5:61: notifications[1].mime_type: is no type like application/json\n"
+		":5:75: notifications[1].method: \"get\" is unknown, possible: GET, POST, PUT, "
+		"PATCH\n"
+		":6:29: notifications[2].url: has a space or another character that no URL has: "
+		"write it as %20, say\n"
+		":7:50: notifications[3].template: \"slack\" is unknown, possible: discord\n"
+		":7:65: notifications[3].format: \"html\" is unknown, possible: markdown, plain\n"
+		":9:45: notifications[5].topic: is no topic: at most 64 letters, digits, - and _\n"
+		":10:47: notifications[6].token: has no value: give it one, or leave the key out\n"
+		":4:3: notifications[0]: a topic is ntfy's: webhook has none\n"
+		":6:3: notifications[2]: takes one of: payload, template\n"
+		":6:3: notifications[2]: takes one of: mime_type, template, which has its own\n"
+		":6:3: notifications[2]: a GET sends nothing: payload, template and mime_type need "
+		"another method\n"
+		":7:3: notifications[3]: gotify needs the token of an application\n"
+		":7:3: notifications[3]: template is the webhook's: gotify has none\n"
+		":8:3: notifications[4]: ntfy needs a topic\n"
+		":8:3: notifications[4]: payload is the webhook's: ntfy has none\n"
+		":9:3: notifications[5]: method is the webhook's: ntfy has none\n"
+		":10:3: notifications[6]: a topic is ntfy's: gotify has none\n"},
+	/* what is not supported yet is checked all the same */
 	{BASE "limits: { per_ip: x }\n"
 	      "connection_log: { fiel: x }\n"
 	      "notifications: [{ provider: mail, tokn: x }, {}]\n",
