@@ -34,6 +34,7 @@ struct run {
 	struct acme *acme;
 	EVP_PKEY *account;
 	int account_lock;
+	bool forced; /* as asked, until it is done */
 	struct dns_provider *dns;
 	enum schedule_failure failure; /* of what kind one would be, now */
 	int64_t retry_at;              /* what the CA asks for then; 0 = nothing */
@@ -743,7 +744,7 @@ static void decide(struct run *r, const struct error *broken, struct error *why)
 	}
 	error_set(why, "the certificate ends %s (%s)", clock_rfc3339(date, c->not_after, -1),
 		schedule_why_text(out->why));
-	if (r->o->forced) {
+	if (r->forced) {
 		out->renew_at = 0;
 		out->why = WHY_FORCED;
 		error_set(why, "somebody asked for it");
@@ -816,7 +817,7 @@ static bool may_try(const struct run *r)
 	const struct state *s = r->state;
 	int64_t now = clock_wall_s();
 
-	if (r->o->forced || !schedule_is_waiting(s->failed_at, s->retry_at, now))
+	if (r->forced || !schedule_is_waiting(s->failed_at, s->retry_at, now))
 		return true;
 	/* Cut off, without a failure: what is open is gone on with, and a first attempt that was
 	 * cut off before the CA's answer is made again. */
@@ -844,10 +845,8 @@ static void plan(struct run *r)
 
 	if (out->result == OBTAIN_RENEWED || (out->result == OBTAIN_KEPT && out->cert)) {
 		struct error why;
-		struct obtain unforced = *r->o;
 
-		unforced.forced = false;
-		r->o = &unforced;
+		r->forced = false; /* the next one is not */
 		decide(r, &why, &why);
 	}
 	due = out->renew_at;
@@ -878,6 +877,7 @@ void obtain_run(const struct obtain *o, struct obtained *out)
 		.out = out,
 		.state = &out->state,
 		.account_lock = -1,
+		.forced = o->forced,
 		.failure = FAILURE_EARLY};
 	struct error broken = {""}, why = {""};
 	bool wanted;
@@ -901,7 +901,7 @@ void obtain_run(const struct obtain *o, struct obtained *out)
 			clean_up(&r, CLEANUP_MS);
 		decide(&r, &broken, &why);
 		wanted = clock_wall_s() >= out->renew_at;
-		if (ari_is_due(&r) && !o->forced && !wanted) {
+		if (ari_is_due(&r) && !r.forced && !wanted) {
 			ask_ari(&r);
 			decide(&r, &broken, &why);
 			wanted = clock_wall_s() >= out->renew_at;

@@ -1,5 +1,6 @@
 """Men in the middle: one before the testbed's CA, which counts, holds, changes and answers requests
 itself; one before its name server, which holds updates."""
+import base64
 import http.client
 import http.server
 import json
@@ -41,15 +42,22 @@ KINDS = {  # pebble's paths
 }
 
 
+def payload_of(body):
+    """The payload of a JWS; None where there is none."""
+    payload = json.loads(body)["payload"] if body else ""
+    return json.loads(base64.urlsafe_b64decode(payload + "==")) if payload else None
+
+
 class MockCA:
     """An HTTPS server that passes everything on to the testbed's pebble, whose URLs lead back here.
 
     `before(kind, number)` is called before the number-th request of all (from 0) is passed on, and
     may return an Answer instead; `after(kind, number, answer)` before the answer goes back, and may
-    return another one. `seen` has the kinds of all requests, in order."""
+    return another one. `seen` has the kinds of all requests in order, `payloads` what was signed in
+    them."""
 
     def __init__(self, bed):
-        self.bed, self.seen, self.lock = bed, [], threading.Lock()
+        self.bed, self.seen, self.payloads, self.lock = bed, [], [], threading.Lock()
         self.before = self.after = lambda *args: None
         host, _, port = bed.acme_directory.split("/")[2].rpartition(":")
         self.pebble = (host, int(port))
@@ -83,6 +91,9 @@ class MockCA:
         self.server.shutdown()
         self.server.server_close()
 
+    def payloads_of(self, kind):
+        return [p for k, p in zip(self.seen, self.payloads) if k == kind]
+
     def count(self, kind):
         return self.seen.count(kind)
 
@@ -107,6 +118,7 @@ class MockCA:
         with self.lock:
             number = len(self.seen)
             self.seen.append(kind)
+            self.payloads.append(payload_of(body))
         answer = self.before(kind, number)
         if answer is None:
             answer = self.forward(request, body)

@@ -1,0 +1,150 @@
+"""Renewal information (RFC 9773) and profiles. The man in the middle answers for a CA that suggests
+times; what pebble itself makes of it takes a newer one than Debian 12's."""
+import json
+import pathlib
+import subprocess
+import time
+
+import pytest
+
+import client
+import mockca
+import proxy
+from mockca import Answer, problem
+
+
+class Suggestions:
+    """Makes a MockCA one with renewal information: `window` in seconds from now, None for a 404."""
+
+    def __init__(self, ca, window):
+        self.ca, self.window = ca, window
+        ca.before, ca.after = self.before, self.after
+
+    def before(self, kind, number):
+        if kind != "renewalInfo":
+            return None
+        if self.window is None:
+            return Answer(404, b"{}")
+        start, end = (time.time() + seconds for seconds in self.window)
+        window = {"start": rfc3339(start), "end": rfc3339(end)}
+        return Answer(200, {"suggestedWindow": window}, Retry_After=1)
+
+    def after(self, kind, number, answer):
+        if kind == "directory":
+            directory = json.loads(answer.body)
+            directory["renewalInfo"] = f"https://{self.ca.address}/renewal-info"
+            answer.body = json.dumps(directory).encode()
+        return answer
+
+
+def rfc3339(t):
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(t))
+
+
+@pytest.fixture
+def ca(testbed):
+    mock = mockca.MockCA(testbed("--bad-nonce", 0, "--validity", 200))
+    yield mock
+    mock.close()
+
+
+def start(run, ca):
+    config = proxy.basic(["127.0.0.1:1"])
+    config["log"] = {"level": "debug"}
+    config["autocert"] = mockca.autocert(ca, ["example.test"])
+    return run(config)
+
+
+def main(daemon):
+    return daemon.get("/api/v1/certs").json["certificates"][0]
+
+
+def test_the_time_that_the_ca_suggests(run, ca):
+    """Is drawn once and kept over a restart; a window that has begun renews at the next look, and
+    the order says which certificate it replaces."""
+    suggestions = Suggestions(ca, (150, 160))
+    daemon = start(run, ca)
+    proxy.wait_until("it has asked", lambda: ca.count("renewalInfo") >= 1)
+    proxy.wait_until("it knows", lambda: main(daemon)["next_renewal_reason"] == "the CA suggests it")
+    drawn = main(daemon)["next_renewal"]
+    assert 140 < drawn - time.time() < 165
+    state = daemon.dir / "state/autocert/68435196b59a.json"
+    assert json.loads(state.read_text())["ari_drawn"] == drawn
+    suggestions.window = None
+    daemon.stop()
+    daemon.start()
+    assert json.loads(state.read_text())["ari_drawn"] == drawn
+    assert ca.count("newOrder") == 1
+    daemon.stop()
+    asked = json.loads(state.read_text())["ari_id"]
+    suggestions.window = (-100, -50)
+    text = state.read_text()
+    state.write_text(text.replace(str(json.loads(text)["ari_check_at"]), "1"))  # it is time to ask
+    daemon.start()
+    # Not at once: nothing is renewed before a tenth of its life is over.
+    proxy.wait_until("it renews", lambda: ca.count("newOrder") == 2, 60)
+    assert ca.payloads_of("newOrder")[1]["replaces"] == asked
+    suggestions.window = (150, 160)
+
+
+def test_windows_that_are_none(run, ca):
+    """An end before its start counts as no answer: the certificate's age decides."""
+    Suggestions(ca, (50, 40))
+    daemon = start(run, ca)
+    proxy.wait_until("it has asked", lambda: ca.count("renewalInfo") >= 1)
+    assert main(daemon)["next_renewal_reason"] == "its age"
+
+
+def test_already_replaced(run, ca):
+    """An order is tried once more without `replaces` when that is what the CA does not like."""
+    suggestions = Suggestions(ca, (150, 160))
+    daemon = start(run, ca)
+    proxy.wait_until("it has asked", lambda: ca.count("renewalInfo") >= 1)
+
+    def before(kind, number):
+        if kind == "newOrder" and "replaces" in ca.payloads[number]:
+            return problem("alreadyReplaced", "it was", 409)
+        return Suggestions.before(suggestions, kind, number)
+
+    ca.before = before
+    done = proxy.command("renew", "main", "-c", daemon.file)
+    assert done.returncode == 0, done.stdout
+    assert ["replaces" in p for p in ca.payloads_of("newOrder")] == [False, True, False]
+
+
+@pytest.fixture(scope="session")
+def newer_pebble(tmp_path_factory):
+    """pebble of Debian's unstable suite, where a mirror has it."""
+    script = pathlib.Path(__file__).parent / "get-newer-pebble"
+    done = subprocess.run(
+        [script, "sid", tmp_path_factory.mktemp("pebble")], capture_output=True, text=True
+    )
+    if done.returncode:
+        pytest.skip(f"ARI and profiles need pebble >= 2.8: {done.stderr.strip()[-200:]}")
+    return done.stdout.strip()
+
+
+def test_profile_and_ari_of_pebble(run, testbed, newer_pebble):
+    """Six-day certificates by their profile, renewed when pebble says so; it takes `replaces`."""
+    bed = testbed("--pebble", newer_pebble)
+    config = proxy.basic(["127.0.0.1:1"])
+    config["autocert"] = bed.autocert(["example.test"], profile="shortlived")
+    daemon = run(config)
+    proxy.wait_until("it knows", lambda: main(daemon)["next_renewal_reason"] == "the CA suggests it")
+    cert = main(daemon)
+    assert cert["not_after"] - cert["not_before"] <= 518400
+    assert cert["not_before"] < cert["next_renewal"] < cert["not_after"]
+    done = proxy.command("renew", "main", "-c", daemon.file)
+    assert done.returncode == 0, done.stdout
+    assert main(daemon)["serial"] != cert["serial"]
+    with client.Client(daemon.address, "example.test", ctx=client.context(ca=bed.issuer_root)):
+        pass
+
+
+def test_a_profile_that_is_unknown(run, testbed):
+    """The certificate comes without it, and that is said."""
+    bed = testbed()
+    config = proxy.basic(["127.0.0.1:1"])
+    config["autocert"] = bed.autocert(["example.test"], profile="none-such")
+    daemon = run(config)
+    assert 'does not know the profile "none-such"' in daemon.log
