@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -226,6 +227,28 @@ static void second_process_is_refused(void **state)
 	close(fd);
 }
 
+static void write_errors_say_what_to_do(void **state)
+{
+	const struct {
+		int number;
+		const char *advice;
+	} rows[] = {
+		{ENOENT, "make it"},
+		{EACCES, "must have the right to write there"},
+		{ENOSPC, "No space left on device: make room there"},
+		{EDQUOT, "make room there"},
+		{EROFS, "Read-only file system: make it writable, or choose another path"},
+	};
+	struct error err = {""};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		errno = rows[i].number;
+		assert_int_equal(file_write_error(&err, "cannot write", "/x/y"), -1);
+		assert_true(strncmp(err.text, "cannot write /x/y: ", 19) == 0);
+		assert_non_null(strstr(err.text, rows[i].advice));
+	}
+}
+
 static void lock_where_it_cannot_be(void **state)
 {
 	struct error err = {0};
@@ -260,6 +283,7 @@ int main(void)
 		cmocka_unit_test(folders_and_resolving),
 		cmocka_unit_test(makes_what_is_missing),
 		cmocka_unit_test(second_process_is_refused),
+		cmocka_unit_test(write_errors_say_what_to_do),
 		cmocka_unit_test(lock_where_it_cannot_be),
 	};
 

@@ -8,12 +8,16 @@
 
 #include <cmocka.h>
 
+#include <dirent.h>
+#include <openssl/x509.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "acme/key.h"
 #include "autocert/store.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "certgen.h"
 #include "tls/cert.h"
 
@@ -204,6 +208,232 @@ static void says_where_it_may_not_write(void **state)
 	free(in_the_way);
 }
 
+static void a_half_pair_in_place_is_left_alone(void **state)
+{
+	write_generation(OLD);
+	unlink(path[KEY]);
+	assert_int_equal(store_repair_pair(path[CERT], path[KEY], NULL), 0);
+	assert_content(path[CERT], text[OLD][CERT]); /* whoever obtains a new one replaces it */
+	write_generation(NEW);
+	assert_generation(NEW);
+}
+
+static void checks_folders_without_a_trace(void **state)
+{
+	struct error err = {""};
+	char *deep = mem_printf("%s/x/y/cert.crt", folder), *sub = mem_printf("%s/x/y", folder);
+	char *in_the_way = mem_printf("%s/file", folder), *beneath = mem_printf("%s/z", in_the_way);
+
+	assert_int_equal(store_check_folder(deep, &err), 0);
+	assert_mode(sub, 0755);
+	assert_int_equal(rmdir(sub), 0); /* it is empty */
+	certgen_write_text(in_the_way, "", 0644);
+	assert_int_equal(store_check_folder(beneath, &err), -1);
+	assert_non_null(strstr(err.text, in_the_way));
+	free(beneath);
+	free(in_the_way);
+	free(sub);
+	free(deep);
+}
+
+static int64_t mark_of(const struct conf_autocert *a, const char *mark, const char *content)
+{
+	certgen_write_text(mark, content, 0600);
+	return store_last_failure(a);
+}
+
+static void failures_are_marked_beside_the_certificate(void **state)
+{
+	struct conf_autocert a = {.cert_path = path[CERT], .id = "68435196b59a"};
+	char *mark = mem_printf("%s/c/.last_failure-68435196b59a", folder);
+	struct error err = {""};
+
+	assert_int_equal(store_last_failure(&a), 0);
+	store_clear_failure(&a); /* none is fine */
+	assert_int_equal(store_mark_failure(&a, 1795644279, &err), 0);
+	assert_content(mark, "2026-11-25T22:04:39Z");
+	assert_mode(mark, 0600);
+	assert_int_equal(store_last_failure(&a), 1795644279);
+	assert_int_equal(store_mark_failure(&a, 1795644280, &err), 0);
+	assert_int_equal(store_last_failure(&a), 1795644280);
+	/* As others write RFC 3339. */
+	assert_int_equal(mark_of(&a, mark, "2026-11-25T23:04:39.123456+01:00\n"), 1795644279);
+	assert_int_equal(mark_of(&a, mark, "2026-11-25T17:34:39-04:30"), 1795644279);
+	/* And as nobody does. */
+	assert_int_equal(mark_of(&a, mark, ""), 0);
+	assert_int_equal(mark_of(&a, mark, "yesterday"), 0);
+	assert_int_equal(mark_of(&a, mark, "2026-11-25T22:04:39"), 0);
+	store_clear_failure(&a);
+	assert_int_equal(access(mark, F_OK), -1);
+	free(mark);
+}
+
+static void an_order_keeps_its_key(void **state)
+{
+	char *file = mem_printf("%s/autocert/0123456789ab.key", folder);
+	EVP_PKEY *key = certgen_key("P-384"), *found;
+	struct error err = {""};
+
+	assert_null(store_get_order_key(folder, "0123456789ab", &err));
+	store_drop_order_key(folder, "0123456789ab");
+	assert_int_equal(store_put_order_key(folder, "0123456789ab", key, &err), 0);
+	assert_mode(file, 0600);
+	found = store_get_order_key(folder, "0123456789ab", &err);
+	assert_int_equal(EVP_PKEY_eq(key, found), 1);
+	certgen_write_text(file, "-----BEGIN PRIVATE KEY-----\nMIG", 0600);
+	assert_null(store_get_order_key(folder, "0123456789ab", &err));
+	assert_non_null(strstr(err.text, file));
+	store_drop_order_key(folder, "0123456789ab");
+	assert_int_equal(access(file, F_OK), -1);
+	EVP_PKEY_free(found);
+	EVP_PKEY_free(key);
+	free(file);
+}
+
+static size_t count_kept_aside(void)
+{
+	char *sub = mem_printf("%s/k", folder);
+	DIR *d = opendir(sub);
+	struct dirent *e;
+	size_t n = 0;
+
+	assert_non_null(d);
+	while ((e = readdir(d)))
+		n += str_starts(e->d_name, "priv.key.broken-");
+	closedir(d);
+	free(sub);
+	return n;
+}
+
+/* The account key at path[KEY]. */
+static EVP_PKEY *account_key(bool want_made)
+{
+	struct error err = {""};
+	bool made = !want_made;
+	EVP_PKEY *key = store_account_key(path[KEY], &made, &err);
+
+	if (!key)
+		fail_msg("%s", err.text);
+	assert_int_equal(made, want_made);
+	return key;
+}
+
+static void an_account_key_is_made_once(void **state)
+{
+	char *sub = mem_printf("%s/k", folder);
+	EVP_PKEY *made = account_key(true), *again = account_key(false);
+	EVP_PKEY *other = certgen_key("P-256"), *changed;
+	struct error err = {""};
+
+	assert_string_equal(acme_key_algorithm(made), "ES256");
+	assert_mode(path[KEY], 0600);
+	assert_mode(sub, 0755);
+	assert_int_equal(EVP_PKEY_eq(made, again), 1);
+	chmod(path[KEY], 0644);
+	assert_int_equal(store_put_account_key(path[KEY], other, &err), 0);
+	assert_mode(path[KEY], 0600);
+	changed = account_key(false);
+	assert_int_equal(EVP_PKEY_eq(changed, other), 1);
+	assert_int_equal(count_kept_aside(), 0);
+	EVP_PKEY_free(changed);
+	EVP_PKEY_free(other);
+	EVP_PKEY_free(again);
+	EVP_PKEY_free(made);
+	free(sub);
+}
+
+static void assert_account_key(EVP_PKEY *want)
+{
+	EVP_PKEY *found = account_key(false);
+
+	assert_int_equal(EVP_PKEY_eq(found, want), 1);
+	EVP_PKEY_free(found);
+}
+
+static void reads_account_keys_of_every_form(void **state)
+{
+	static const char *const types[] = {"P-256", "RSA:2048"};
+
+	EVP_PKEY_free(account_key(true));
+	for (int t = 0; t < 2; t++) {
+		EVP_PKEY *key = certgen_key(types[t]);
+		char *pkcs8 = certgen_key_pem(key), *traditional = certgen_key_pem_traditional(key);
+		unsigned char *der = NULL;
+		int len = i2d_PrivateKey(key, &der); /* SEC1, PKCS#1 */
+
+		certgen_write_text(path[KEY], pkcs8, 0600);
+		assert_account_key(key);
+		certgen_write_text(path[KEY], traditional, 0600);
+		assert_account_key(key);
+		certgen_write(path[KEY], der, (size_t)len, 0600);
+		assert_account_key(key);
+		OPENSSL_free(der);
+		free(traditional);
+		free(pkcs8);
+		EVP_PKEY_free(key);
+	}
+	assert_int_equal(count_kept_aside(), 0);
+}
+
+static void a_broken_account_key_is_kept_aside(void **state)
+{
+	static const char *const broken[] = {"", "no key", "-----BEGIN PRIVATE KEY-----\nMIG"};
+
+	for (size_t i = 0; i < sizeof(broken) / sizeof(*broken); i++) {
+		EVP_PKEY *old, *new;
+
+		make_folder(NULL);
+		old = account_key(true);
+		certgen_write_text(path[KEY], broken[i], 0600);
+		new = account_key(true);
+		assert_int_equal(EVP_PKEY_eq(old, new), 0);
+		assert_account_key(new);
+		assert_int_equal(count_kept_aside(), 1);
+		EVP_PKEY_free(new);
+		EVP_PKEY_free(old);
+		remove_folder(NULL);
+	}
+}
+
+/* It may be a good one: no reason to lose the account. */
+static void an_account_key_that_cannot_be_read_stays(void **state)
+{
+	char *big = mem_zalloc(CERT_FILE_MAX + 2);
+	struct error err = {""};
+	bool made;
+
+	EVP_PKEY_free(account_key(true));
+	memset(big, ' ', CERT_FILE_MAX + 1);
+	certgen_write_text(path[KEY], big, 0600);
+	assert_null(store_account_key(path[KEY], &made, &err));
+	assert_false(made);
+	assert_non_null(strstr(err.text, path[KEY]));
+	assert_int_equal(count_kept_aside(), 0);
+	unlink(path[KEY]);
+	mkdir(path[KEY], 0700);
+	assert_null(store_account_key(path[KEY], &made, &err));
+	assert_non_null(strstr(err.text, "not a regular file"));
+	assert_int_equal(count_kept_aside(), 0);
+	free(big);
+}
+
+static void a_key_is_not_changed_while_it_is_used(void **state)
+{
+	struct error err = {""};
+	int a = store_lock_account(path[KEY], false, &err);
+	int b = store_lock_account(path[KEY], false, &err), alone;
+
+	assert_true(a >= 0 && b >= 0);
+	assert_int_equal(store_lock_account(path[KEY], true, &err), -1);
+	assert_non_null(strstr(err.text, "is being used by an order"));
+	store_unlock_account(a);
+	store_unlock_account(b);
+	store_unlock_account(-1);
+	alone = store_lock_account(path[KEY], true, &err);
+	assert_true(alone >= 0);
+	store_unlock_account(alone);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_folder, remove_folder)
 
 int main(void)
@@ -214,6 +444,15 @@ int main(void)
 		cmocka_unit_test(repairs_every_crash),
 		TEST(an_older_staged_pair_is_dropped),
 		TEST(says_where_it_may_not_write),
+		TEST(a_half_pair_in_place_is_left_alone),
+		TEST(checks_folders_without_a_trace),
+		TEST(failures_are_marked_beside_the_certificate),
+		TEST(an_order_keeps_its_key),
+		TEST(an_account_key_is_made_once),
+		TEST(reads_account_keys_of_every_form),
+		cmocka_unit_test(a_broken_account_key_is_kept_aside),
+		TEST(an_account_key_that_cannot_be_read_stays),
+		TEST(a_key_is_not_changed_while_it_is_used),
 	};
 
 	return cmocka_run_group_tests_name("store", tests, set_up, tear_down);
