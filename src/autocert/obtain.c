@@ -383,7 +383,13 @@ static int note_attempt(struct run *r, struct error *err)
 {
 	struct state *s = r->state;
 	int64_t now = clock_wall_s();
+	char *lock = mem_printf("%s/lock", r->o->conf->state_dir);
+	int rc = store_check_room(lock, err);
 
+	free(lock);
+	if (rc < 0 || store_check_room(r->a->cert_path, err) < 0 ||
+		store_check_room(r->a->key_path, err) < 0)
+		return -1;
 	r->noted = true;
 	s->attempts++;
 	s->failed_at = now;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "acme/key.h"
@@ -18,6 +19,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "tls/cert.h"
+
+#define ROOM (256 << 10) /* bytes: a dozen small files, some of them twice */
 
 static int make_folder_of(const char *path, struct error *err)
 {
@@ -106,6 +109,20 @@ int store_check_folder(const char *path, struct error *err)
 		unlink(probe);
 	}
 	free(probe);
+	return rc;
+}
+
+int store_check_room(const char *path, struct error *err)
+{
+	char *folder = file_folder(path);
+	struct statvfs fs;
+	int rc = 0;
+
+	if (statvfs(folder, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize < ROOM) {
+		errno = ENOSPC;
+		rc = error_set_errno(err, "less than %d KiB are free in %s", ROOM >> 10, folder);
+	}
+	free(folder);
 	return rc;
 }
 

@@ -26,6 +26,9 @@ int store_repair_pair(const char *cert_path, const char *key_path, struct error 
 /* Whether a file could be made in the folder of `path`, which is made where it is missing. */
 int store_check_folder(const char *path, struct error *err);
 
+/* Whether there is room in the folder of `path` for all that an order writes. */
+int store_check_room(const char *path, struct error *err);
+
 /* The failure mark, `.last_failure-<id>` beside the certificate, 0600: one RFC 3339 time. */
 int store_mark_failure(const struct conf_autocert *a, int64_t at, struct error *err);
 void store_clear_failure(const struct conf_autocert *a);

@@ -9,6 +9,7 @@ import time
 import pytest
 
 import client
+import mockca
 import proxy
 from servers import says
 
@@ -569,3 +570,57 @@ def test_swap_is_seen_at_once(run, serve, figure):
     issued, swapped = times("certificate obtained"), times("is served")
     assert len(issued) == len(swapped) == 21
     figure("files renamed to served by all", f"{max(b - a for a, b in zip(issued, swapped))} ms at most")
+
+
+@pytest.mark.parametrize("kib", [4, 16, 200])
+def test_a_disk_that_is_full(run, testbed, tmp_path, kib):
+    """A sentence that says so, and no order that could not be noted; when there is room again the
+    certificate comes."""
+    bed = testbed()
+    config = configure(bed, ["example.test"])
+    daemon = on_a_disk(run, config, tmp_path / "full", kib)
+    failure = wait_failed(daemon)
+    assert "No space left on device" in failure["message"]
+    assert orders(bed) == 0
+    inside(daemon, "mount", "-o", "remount,size=1m", str(tmp_path / "full"))
+    done = proxy.command("renew", "main", "-c", daemon.file)
+    assert done.returncode == 0, done.stdout
+    served(daemon, bed, "example.test")
+
+
+def on_a_disk(run, config, folder, kib):
+    """A lintel whose state_dir is a file system of its own of that size."""
+    folder.mkdir()
+    config["state_dir"] = str(folder)
+    mount = f'mount -t tmpfs -o size={kib}k none "$0" && exec "$@"'
+    return run(config, ready="healthz", wrap=["unshare", "-Urm", "sh", "-c", mount, str(folder)])
+
+
+def inside(daemon, *command):
+    """Runs a command where the daemon's file systems are."""
+    enter = ["nsenter", "-t", str(daemon.pid), "-U", "-m", "--preserve-credentials"]
+    return subprocess.run([*enter, *command], check=False)
+
+
+def test_a_disk_that_fills_up(run, testbed, tmp_path):
+    """Between the CSR and the certificate: the old state stays readable, and the same order gives
+    the certificate when there is room again."""
+    bed = testbed("--bad-nonce", 0)
+    ca = mockca.MockCA(bed)
+    config = configure(bed, ["example.test"], ca_dir_url=ca.directory)
+    filled = []
+
+    def fill(kind, number, answer):
+        if kind == "finalize" and not filled:
+            filled.append(inside(daemon, "dd", "if=/dev/zero", f"of={tmp_path}/full/fill", "bs=1k"))
+
+    ca.after = fill
+    daemon = on_a_disk(run, config, tmp_path / "full", 1024)
+    failure = wait_failed(daemon)
+    assert "No space left on device" in failure["message"] and str(tmp_path) in failure["message"]
+    inside(daemon, "rm", f"{tmp_path}/full/fill")
+    done = proxy.command("renew", "main", "-c", daemon.file)
+    assert done.returncode == 0, done.stdout
+    served(daemon, bed, "example.test")
+    assert orders(bed) == 1
+    ca.close()
