@@ -58,7 +58,7 @@ class MockCA:
 
     def __init__(self, bed):
         self.bed, self.seen, self.payloads, self.lock = bed, [], [], threading.Lock()
-        self.before = self.after = lambda *args: None
+        self.reset()
         host, _, port = bed.acme_directory.split("/")[2].rpartition(":")
         self.pebble = (host, int(port))
         mock = self
@@ -86,6 +86,19 @@ class MockCA:
         self.address = f"127.0.0.1:{self.server.server_address[1]}"
         self.directory = f"https://{self.address}/dir"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def reset(self):
+        """As if it were new: for the next test."""
+        self.before = self.after = lambda *args: None
+        with self.lock:
+            self.seen.clear()
+            self.payloads.clear()
+        self.orders_before = 0
+        self.orders_before = self.orders()
+
+    def orders(self):
+        """How many orders the CA has taken."""
+        return self.bed.log("pebble").count("Added order ") - self.orders_before
 
     def close(self):
         self.server.shutdown()

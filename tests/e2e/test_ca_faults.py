@@ -7,14 +7,26 @@ import pytest
 import client
 import mockca
 import proxy
+import testbed
 from mockca import Answer, problem
 
 
-@pytest.fixture
-def ca(testbed):
-    mock = mockca.MockCA(testbed("--bad-nonce", 0, "--authz-reuse", 0))
+@pytest.fixture(scope="module")
+def shared_ca(tmp_path_factory):
+    """A CA that forgets no authorization and rejects no nonce, with a man in the middle."""
+    bed = testbed.Testbed(
+        tmp_path_factory.mktemp("ca") / "bed", "--bad-nonce", 0, "--authz-reuse", 0
+    ).start()
+    mock = mockca.MockCA(bed)
     yield mock
     mock.close()
+    bed.stop()
+
+
+@pytest.fixture
+def ca(shared_ca):
+    shared_ca.reset()
+    return shared_ca
 
 
 @pytest.fixture
@@ -156,7 +168,7 @@ def test_nonsense(daemon, ca, what):
     assert done.returncode == 0, done.stdout
 
 
-def test_a_certificate_of_another_name(daemon, ca, testbed):
+def test_a_certificate_of_another_name(daemon, ca):
     """A chain that is one, but not ours: neither the key nor the names fit."""
     other = (daemon.dir / "state/certs/cert.crt").read_bytes()
     ca.before = only("certificate", Answer(200, other, Content_Type="application/pem-certificate-chain"))
