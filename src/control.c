@@ -62,7 +62,7 @@ static void publish(struct control *c, struct snapshot *s)
 	struct snapshot *before = c->snapshot;
 
 	c->snapshot = s;
-	c->renewals.certs = s->certs;
+	renewals_set_certs(&c->renewals, s->certs);
 	for (size_t i = 0; i < c->n_workers; i++)
 		worker_post(c->workers[i], WORKER_PUBLISH, snapshot_ref(s));
 	c->unseen += c->n_workers;
@@ -479,7 +479,7 @@ static int start_threads(struct control *c, struct built *b, struct error *err)
 	if (!tickets)
 		return -1;
 	c->snapshot = make_snapshot(c, b, tickets);
-	c->renewals.certs = c->snapshot->certs;
+	renewals_set_certs(&c->renewals, c->snapshot->certs);
 	c->workers = mem_zalloc((size_t)c->conf->workers * sizeof(*c->workers));
 	for (; c->n_workers < (size_t)c->conf->workers; c->n_workers++) {
 		c->workers[c->n_workers] = worker_start(c->n_workers, snapshot_ref(c->snapshot),

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 struct swap { /* that the reloader works on */
@@ -69,6 +70,20 @@ void renewals_init(struct renewals *r, struct jobs *jobs, struct mailbox *home,
 	r->autocert = autocert_new(jobs, home, &owner);
 }
 
+void renewals_set_certs(struct renewals *r, const struct certs *certs)
+{
+	int64_t now = clock_wall_s();
+
+	r->certs = certs;
+	r->next_end = INT64_MAX;
+	for (size_t i = 0; i < certs_count(certs); i++) {
+		int64_t end = certs_at(certs, i)->not_after;
+
+		if (end >= now && end < r->next_end)
+			r->next_end = end;
+	}
+}
+
 void renewals_configure(struct renewals *r, struct conf *conf)
 {
 	autocert_configure(r->autocert, conf);
@@ -76,6 +91,11 @@ void renewals_configure(struct renewals *r, struct conf *conf)
 
 void renewals_tick(struct renewals *r)
 {
+	/* A name's valid certificate beats one that has ended: who comes first is decided anew. */
+	if (clock_wall_s() > r->next_end) {
+		r->next_end = INT64_MAX;
+		reloader_ask(r->reloader, RELOAD_CERTS, NULL, NULL);
+	}
 	autocert_tick(r->autocert);
 }
 

@@ -12,10 +12,13 @@ struct renewals {
 	struct reloader *reloader;
 	struct notices *notices;
 	const struct certs *certs; /* of the newest snapshot; borrowed, NULL before the first */
+	int64_t next_end;          /* when the first of them ends that is valid now */
 };
 
 void renewals_init(struct renewals *r, struct jobs *jobs, struct mailbox *home,
 	struct reloader *reloader, struct notices *notices);
+/* What is served from now on; borrowed until the next call. */
+void renewals_set_certs(struct renewals *r, const struct certs *certs);
 /* The certificate that is served from a provider's files; NULL = none. */
 const struct cert *renewals_cert(const struct renewals *r, const struct conf_autocert *a);
 /* At start and after each reload. */

@@ -117,13 +117,17 @@ int start_enter_sandbox(const struct conf *conf, struct error *err)
 	if (conf->admin.set && conf->admin.address.kind == ADDRESS_UNIX)
 		add_folder(&f, conf->admin.address.host, false, err);
 	for (size_t i = 0; rc == 0 && i < conf->n_providers; i++) {
-		if (conf->providers[i].provider == PROVIDER_LOCAL)
+		const struct conf_autocert *a = &conf->providers[i];
+
+		if (a->provider == PROVIDER_LOCAL)
 			continue;
-		rc = add_folder(&f, conf->providers[i].cert_path, true, err);
+		rc = add_folder(&f, a->cert_path, true, err);
 		if (rc == 0)
-			rc = add_folder(&f, conf->providers[i].key_path, true, err);
+			rc = add_folder(&f, a->key_path, true, err);
+		if (rc == 0 && conf_is_acme(a))
+			rc = add_folder(&f, a->acme_key_path, true, err);
 		if (rc < 0)
-			error_prefix(err, "autocert: %s", conf->providers[i].name);
+			error_prefix(err, "autocert: %s", a->name);
 	}
 	if (rc == 0)
 		rc = sandbox_enter((const char *const *)f.v, f.n, err);

@@ -219,3 +219,21 @@ def test_symbolic_link_switched(front, ca, tmp_path):
     link.symlink_to(two.pem)
     daemon.reload()
     assert served(daemon, "a.example") == two.der
+
+
+def test_a_certificate_that_ends_while_it_is_served(run, serve, ca):
+    """Gives its names to the next one that is valid, without a reload."""
+    first = ca.issue("a.example", days=6 / 86400)
+    second = ca.issue("a.example", tag="second")
+    daemon = run(proxy.basic([serve(says("x")).address], [first, second]))
+
+    def serial():
+        with client.Client(daemon.address, "a.example") as c:
+            return c.tls.getpeercert(True)
+
+    before = serial()
+    proxy.wait_until("the other one", lambda: serial() != before, 30)
+    daemon.change(tls={"certificates": [second.entry]})
+    after = serial()
+    daemon.reload()
+    assert serial() == after
