@@ -7,6 +7,7 @@ import signal
 import pytest
 
 import certs
+import mockca
 import proxy
 import servers
 import testbed as testbeds
@@ -99,6 +100,25 @@ def testbed(tmp_path):
     yield start
     for bed in started:
         bed.stop()
+
+
+@pytest.fixture(scope="module")
+def shared_mock_ca(tmp_path_factory):
+    bed = testbeds.Testbed(
+        tmp_path_factory.mktemp("ca") / "bed", "--bad-nonce", 0, "--authz-reuse", 0
+    ).start()
+    mock = mockca.MockCA(bed)
+    yield mock
+    mock.close()
+    bed.stop()
+
+
+@pytest.fixture
+def mock_ca(shared_mock_ca):
+    """A CA that forgets no authorization and rejects no nonce, behind a man in the middle; see
+    mockca.py. The module's tests share it."""
+    shared_mock_ca.reset()
+    return shared_mock_ca
 
 
 FIGURES = []

@@ -7,7 +7,6 @@ import pytest
 import client
 import mockca
 import proxy
-import testbed
 
 pytestmark = pytest.mark.short
 
@@ -17,22 +16,9 @@ STEPS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def shared_ca(tmp_path_factory):
-    """A CA that forgets no authorization and rejects no nonce, with a man in the middle."""
-    bed = testbed.Testbed(
-        tmp_path_factory.mktemp("ca") / "bed", "--bad-nonce", 0, "--authz-reuse", 0
-    ).start()
-    mock = mockca.MockCA(bed)
-    yield mock
-    mock.close()
-    bed.stop()
-
-
 @pytest.fixture
-def ca(shared_ca):
-    shared_ca.reset()
-    return shared_ca
+def ca(mock_ca):
+    return mock_ca
 
 
 @pytest.fixture
