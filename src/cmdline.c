@@ -84,11 +84,22 @@ static int find_word(int argc, char **argv)
 	return 0;
 }
 
+static int take_word(struct call *call, const struct command *cmd, const char *word)
+{
+	if (call->n == cmd->max) {
+		usage_error("one word too many:", word, NULL);
+		return 0;
+	}
+	call->words[call->n++] = word;
+	return 1;
+}
+
 /* Takes in the words from argv[i] on; returns how many, 0 = a usage error, which was told. */
 static int take(struct call *call, const struct command *cmd, int argc, char **argv, int i)
 {
 	const char *options[] = {"--help", "--version", cmd->flag, cmd->option}, *w = argv[i];
 	bool has_value = strcmp(w, "-c") == 0 || (cmd->option && strcmp(w, cmd->option) == 0);
+	size_t len = cmd->option ? strlen(cmd->option) : 0;
 
 	if (has_value && i + 1 == argc) {
 		usage_error("a value must follow", w, NULL);
@@ -101,16 +112,16 @@ static int take(struct call *call, const struct command *cmd, int argc, char **a
 	} else if (str_starts(w, "-c")) {
 		call->conf_file = w + 2;
 		return 1;
+	} else if (len && strncmp(w, cmd->option, len) == 0 && w[len] == '=') {
+		call->value = w + len + 1;
+		return 1;
 	} else if (cmd->flag && strcmp(w, cmd->flag) == 0) {
 		call->flag = true;
 		return 1;
 	} else if (*w == '-') {
 		usage_error("unknown option", w, str_nearest(w, options, 4));
-	} else if (call->n == cmd->max) {
-		usage_error("one word too many:", w, NULL);
 	} else {
-		call->words[call->n++] = w;
-		return 1;
+		return take_word(call, cmd, w);
 	}
 	return 0;
 }
@@ -118,6 +129,7 @@ static int take(struct call *call, const struct command *cmd, int argc, char **a
 static int run_command(const struct command *cmd, int word, int argc, char **argv)
 {
 	struct call call = {.conf_file = conf_default_file()};
+	bool words_only = false; /* behind "--": the value of a TXT record may begin with "-" */
 	int status = EXIT_USAGE, n;
 
 	if (!cmd->run)
@@ -126,7 +138,11 @@ static int run_command(const struct command *cmd, int word, int argc, char **arg
 		n = 1;
 		if (i == word)
 			continue;
-		n = take(&call, cmd, argc, argv, i);
+		if (!words_only && cmd->max && strcmp(argv[i], "--") == 0) {
+			words_only = true;
+			continue;
+		}
+		n = words_only ? take_word(&call, cmd, argv[i]) : take(&call, cmd, argc, argv, i);
 		if (!n)
 			return EXIT_USAGE;
 	}
@@ -140,7 +156,7 @@ static int run_command(const struct command *cmd, int word, int argc, char **arg
 /* `lintel ... --help` and the like, wherever they stand. */
 static bool is_given(int argc, char **argv, const char *option)
 {
-	for (int i = 1; i < argc; i++) {
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
 		if (strcmp(argv[i], "-c") == 0)
 			i++;
 		else if (strcmp(argv[i], option) == 0)

@@ -88,7 +88,7 @@ static const struct command commands[] = {
 	{"renew", run_renew, "--all", NULL, 0, 1, "NAME | --all [-c FILE]",
 		"renew a certificate in the daemon now, and show how it goes"},
 	{"dns", run_dns, NULL, "--provider", 3, 3,
-		"present|cleanup [--provider NAME] [-c FILE] FQDN VALUE",
+		"present|cleanup [--provider NAME] [-c FILE] [--] FQDN VALUE",
 		"write or remove one TXT record, for trying credentials"},
 	{"account", run_account, NULL, "--provider", 1, 1,
 		"show|rollover [--provider NAME] [-c FILE]",

@@ -15,6 +15,7 @@
 #include "base/enc.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/names.h"
 #include "base/privileges.h"
 #include "base/str.h"
 #include "conf/conf.h"
@@ -89,42 +90,59 @@ static struct dns_provider *open_dns(const struct conf *c, const struct conf_aut
 
 /* ---- dns ---- */
 
-static void strip_dot(char *name)
+static void say(void *arg, const char *text)
 {
-	size_t len = strlen(name);
+	(void)arg;
+	printf("%s\n", text);
+	fflush(stdout);
+}
 
-	if (len && name[len - 1] == '.')
-		name[len - 1] = '\0';
-	str_lower(name);
+static int do_dns(const struct dns_job *j, bool present, struct dns_txt *txt, struct error *err)
+{
+	if (dns_locate(j, txt, 1, err) < 0)
+		return -1;
+	if (strcmp(txt->fqdn, txt->name) != 0)
+		printf("%s leads to %s in zone %s\n", txt->fqdn, txt->name, txt->zone);
+	else
+		printf("%s lies in zone %s\n", txt->name, txt->zone);
+	fflush(stdout);
+	txt->present = true; /* as far as anybody knows */
+	if ((present ? dns_present(j, txt, 1, err) : dns_cleanup(j, txt, 1, err)) < 0)
+		return -1;
+	printf("the TXT record of %s is %s\n", txt->name, present ? "written" : "removed");
+	fflush(stdout);
+	if (present && dns_wait(j, txt, 1, err) < 0)
+		return error_prefix(err, "the record is written, but");
+	return 0;
 }
 
 int offline_dns(const char *conf_file, const char *provider, bool present, const char *fqdn,
 	const char *value)
 {
-	struct conf *c = load(conf_file);
-	const struct conf_autocert *a = c ? find_provider(c, provider ? provider : "main") : NULL;
-	struct dns_txt txt = {.fqdn = mem_strdup(fqdn), .value = mem_strdup(value)};
-	struct dns_job j = {.autocert = a, .provider = a ? open_dns(c, a) : NULL};
+	char name[NAME_SIZE];
+	struct conf *c;
+	const struct conf_autocert *a;
+	struct dns_txt txt = {0};
+	struct dns_job j = {.say = say};
+	struct dns_provider *dns;
 	int status = EXIT_FAILURE;
-	struct error err = {""};
+	struct error err;
 
-	strip_dot(txt.fqdn);
-	if (!j.provider)
-		goto out;
-	if (dns_locate(&j, &txt, 1, &err) < 0) {
-		complain(dns_provider_name(j.provider), &err);
-		goto out;
+	if (!name_normalise(name, fqdn, strlen(fqdn)) || !*value) {
+		fprintf(stderr, "lintel: dns takes a DNS name, like _acme-challenge.example.com, "
+				"and a value\n");
+		return EXIT_USAGE;
 	}
-	txt.present = true;
-	if ((present ? dns_present(&j, &txt, 1, &err) : dns_cleanup(&j, &txt, 1, &err)) < 0) {
-		complain(dns_provider_name(j.provider), &err);
-		goto out;
-	}
-	printf("%s: TXT record of %s in zone %s\n", present ? "present" : "removed", txt.name,
-		txt.zone);
-	status = EXIT_SUCCESS;
-out:
-	dns_provider_free((struct dns_provider *)(uintptr_t)j.provider);
+	c = load(conf_file);
+	j.autocert = a = c ? find_provider(c, provider ? provider : "main") : NULL;
+	j.provider = dns = a ? open_dns(c, a) : NULL;
+	txt.fqdn = mem_strdup(name);
+	txt.value = mem_strdup(value);
+	if (dns)
+		status = do_dns(&j, present, &txt, &err) < 0
+				 ? complain(dns_provider_name(dns), &err)
+				 : EXIT_SUCCESS;
+	dns_provider_free(dns);
 	dns_txts_clear(&txt, 1);
 	conf_unref(c);
 	return status;

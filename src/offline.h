@@ -9,7 +9,8 @@
 
 /* Proves CA and DNS credentials of every ACME provider without placing an order. */
 int offline_check(const char *conf_file);
-/* `provider` NULL = main. */
+/* Writes one TXT record and waits until the name servers have it, or removes it. `provider` NULL =
+ * main. */
 int offline_dns(const char *conf_file, const char *provider, bool present, const char *fqdn,
 	const char *value);
 int offline_account_show(const char *conf_file);
