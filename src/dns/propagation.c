@@ -7,69 +7,31 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-#define FIRST_MS 100  /* between the first looks; doubles up to the interval */
+#define FIRST_MS 50   /* between the first looks; doubles up to the interval */
 #define ASK_MS   6000 /* for one server's answer */
 
-/* The strings of a TXT record as one. */
-static bool has_value(const ldns_rr *rr, const char *value)
-{
-	size_t left = strlen(value);
-
-	for (size_t i = 0; i < ldns_rr_rd_count(rr); i++) {
-		const ldns_rdf *rdf = ldns_rr_rdf(rr, i);
-		const uint8_t *data = ldns_rdf_data(rdf);
-		size_t len = ldns_rdf_size(rdf) ? ldns_rdf_size(rdf) - 1 : 0;
-
-		if (len > left || memcmp(data + 1, value, len) != 0)
-			return false;
-		value += len;
-		left -= len;
-	}
-	return left == 0;
-}
-
-static bool answer_has(const ldns_pkt *p, const char *value)
-{
-	for (size_t i = 0; i < ldns_rr_list_rr_count(ldns_pkt_answer(p)); i++) {
-		const ldns_rr *rr = ldns_rr_list_rr(ldns_pkt_answer(p), i);
-
-		if (ldns_rr_get_type(rr) == LDNS_RR_TYPE_TXT && has_value(rr, value))
-			return true;
-	}
-	return false;
-}
-
 /* Whether one server has one record. NXDOMAIN, SERVFAIL and silence are "not yet". */
-static bool look(const struct dns_job *j, const struct endpoint *server, const char *server_name,
-	const struct dns_txt *t, int64_t end_ms, struct error *why)
+static bool look(const struct dns_server *server, const struct dns_txt *t,
+	const struct dns_limits *l, struct error *why)
 {
-	int64_t until = clock_mono_ms() + ASK_MS;
-	const struct dns_limits l = {
-		.stop = j->stop, .deadline_ms = until < end_ms ? until : end_ms};
-	ldns_pkt *p = dns_ask(server, t->name, LDNS_RR_TYPE_TXT, &l, why);
-	char rcode[16];
+	const struct dns_limits within = dns_limits_within(l, ASK_MS);
+	ldns_pkt *p = dns_server_ask(server, t->name, LDNS_RR_TYPE_TXT, &within, why);
+	char rcode[DNS_RCODE_SIZE];
 	bool has;
 
 	if (!p)
 		return false;
-	has = answer_has(p, t->value);
-	if (!has && ldns_pkt_get_rcode(p) == LDNS_RCODE_NOERROR)
-		error_set(
-			why, "%s has other records at %s, but not this one", server_name, t->name);
-	else if (!has)
-		error_set(why, "%s answers %s for %s", server_name, dns_rcode_name(p, rcode),
+	has = dns_has_txt(p, t->value);
+	if (!has && ldns_pkt_get_rcode(p) != LDNS_RCODE_NOERROR)
+		error_set(why, "%s answers %s for %s", server->name, dns_rcode_name(p, rcode),
 			t->name);
+	else if (!has && dns_find_rr(ldns_pkt_answer(p), LDNS_RR_TYPE_TXT, NULL))
+		error_set(
+			why, "%s has other values at %s, but not this one", server->name, t->name);
+	else if (!has)
+		error_set(why, "%s has no TXT record at %s", server->name, t->name);
 	ldns_pkt_free(p);
 	return has;
-}
-
-static bool has_all(const struct dns_job *j, const struct dns_servers *s, size_t i,
-	const struct dns_txt *const *v, size_t n, int64_t end_ms, struct error *why)
-{
-	for (size_t t = 0; t < n; t++)
-		if (!look(j, &s->v[i], s->names[i], v[t], end_ms, why))
-			return false;
-	return true;
 }
 
 static void say(const struct dns_job *j, const char *server, const char *zone, size_t n)
@@ -78,51 +40,69 @@ static void say(const struct dns_job *j, const char *server, const char *zone, s
 
 	if (!j->say)
 		return;
-	snprintf(text, sizeof(text), "%s has %s of zone %s", server,
-		n == 1 ? "the record" : "all records", zone);
+	if (n == 1)
+		snprintf(text, sizeof(text), "%s has the record of zone %s", server, zone);
+	else
+		snprintf(text, sizeof(text), "%s has all %zu records of zone %s", server, n, zone);
 	j->say(j->arg, text);
+}
+
+/* Goes on with each server at the first record that it has lacked. Returns how many are behind. */
+static size_t look_round(const struct dns_job *j, const struct dns_servers *servers, size_t *done,
+	const struct dns_txt *const *v, size_t n, const struct dns_limits *l, struct error *why)
+{
+	size_t behind = 0;
+
+	for (size_t i = 0; i < servers->n && !stop_is_set(j->stop); i++) {
+		if (!servers->v[i].n || done[i] == n)
+			continue;
+		while (done[i] < n && look(&servers->v[i], v[done[i]], l, why))
+			done[i]++;
+		if (done[i] == n)
+			say(j, servers->v[i].name, v[0]->zone, n);
+		else
+			behind++;
+	}
+	return behind;
 }
 
 int propagation_wait(const struct dns_job *j, const struct dns_servers *servers,
 	const struct dns_txt *const *v, size_t n, const struct dns_patience *patience,
-	struct error *err)
+	int64_t begin_ms, struct error *err)
 {
-	int64_t begin = clock_mono_ms(), end = begin + patience->timeout_ms, pause = FIRST_MS;
-	bool *seen = mem_zalloc(servers->n * sizeof(*seen));
+	/* A look takes the time that it takes; what ends the waiting is looked at between them. */
+	const struct dns_limits l = {
+		.stop = j->stop, .deadline_ms = j->deadline_ms ? j->deadline_ms : INT64_MAX};
+	size_t *done = mem_zalloc(servers->n * sizeof(*done)), behind;
+	int64_t end = begin_ms + patience->timeout_ms, pause = FIRST_MS, left;
 	struct error why = {""};
-	size_t left = servers->n;
 	int rc = -1;
 
-	if (j->deadline_ms && j->deadline_ms < end)
-		end = j->deadline_ms;
 	for (;;) {
-		for (size_t i = 0; i < servers->n && !stop_is_set(j->stop); i++) {
-			if (seen[i] || !has_all(j, servers, i, v, n, end, &why))
-				continue;
-			seen[i] = true;
-			left--;
-			say(j, servers->names[i], v[0]->zone, n);
+		behind = look_round(j, servers, done, v, n, &l, &why);
+		if (stop_is_set(j->stop)) {
+			error_set(err, "stopped");
+			break;
 		}
-		if (!left) {
+		if (!behind) {
 			rc = 0;
+			break;
+		}
+		left = (end < l.deadline_ms ? end : l.deadline_ms) - clock_mono_ms();
+		if (left <= 0) {
+			error_set(err,
+				"the TXT records of zone %s are not on all of its name servers "
+				"after %lld s: %.500s%s; propagation.timeout can be set higher, "
+				"and propagation.servers names others to ask",
+				v[0]->zone, (long long)(clock_mono_ms() - begin_ms + 500) / 1000,
+				why.text, behind > 1 ? " (nor have others)" : "");
 			break;
 		}
 		if (pause > patience->interval_ms)
 			pause = patience->interval_ms;
-		if (stop_is_set(j->stop) || stop_wait(j->stop, pause)) {
-			error_set(err, "stopped");
-			break;
-		}
+		stop_wait(j->stop, pause < left ? pause : left);
 		pause *= 2;
-		if (clock_mono_ms() < end)
-			continue;
-		error_set(err,
-			"the TXT record of %s is not on all name servers of %s after %lld s: %s; "
-			"propagation.timeout can be set higher",
-			v[0]->name, v[0]->zone, (long long)(clock_mono_ms() - begin) / 1000,
-			why.text);
-		break;
 	}
-	free(seen);
+	free(done);
 	return rc;
 }

@@ -1,7 +1,8 @@
 /* DNS providers: who writes and removes the TXT records of dns-01 challenges. One file each, no
  * header of its own. A job puts all records of an order out, waits until every name server has
  * them, and removes them again. Blocking, one job thread; a struct dns_provider is only read, once
- * made. */
+ * made. Sentences name zone, name and server, never a secret; the provider's name is the caller's
+ * to put in front. "stopped" is the one when the stop was set. */
 #ifndef LINTEL_DNS_PROVIDER_H
 #define LINTEL_DNS_PROVIDER_H
 
@@ -26,7 +27,8 @@ void dns_txts_clear(struct dns_txt *v, size_t n); /* not the array itself */
 
 struct dns_provider;
 /* Checks the options and takes them in, those of the environment too; no network. Every problem
- * goes into `p` with its place; NULL then. */
+ * goes into `p` with its place; NULL then. What an extra has taken over from main is told as
+ * main's, once. */
 struct dns_provider *dns_provider_new(
 	const struct conf *c, const struct conf_autocert *a, struct problems *p);
 void dns_provider_free(struct dns_provider *p); /* NULL is fine; wipes */
@@ -35,17 +37,19 @@ const char *dns_provider_name(const struct dns_provider *p);
 struct dns_job {
 	const struct dns_provider *provider;
 	const struct conf_autocert *autocert; /* resolvers, propagation */
-	const struct stop *stop;
+	const struct stop *stop;              /* NULL = never */
 	int64_t deadline_ms; /* clock_mono_ms(); 0 = half a minute for each call, and what
 			      * propagation.timeout says for dns_wait() */
-	/* Progress of dns_wait(); NULL = nobody listens. */
+	/* Progress of dns_wait(): "ns1.example.org has all 2 records of zone example.org". NULL =
+	 * nobody listens. */
 	void (*say)(void *arg, const char *text);
 	void *arg;
 };
 
 /* Finds name and zone of those that have none yet. */
 int dns_locate(const struct dns_job *j, struct dns_txt *v, size_t n, struct error *err);
-/* Adds all to what is there, zone by zone. Adding what is there already is fine. */
+/* Adds all to what is there, zone by zone. Adding what is there already is fine. `present` is set
+ * before a record is sent. */
 int dns_present(const struct dns_job *j, struct dns_txt *v, size_t n, struct error *err);
 /* Until every authoritative server of each zone, or those of propagation.servers, have all. */
 int dns_wait(const struct dns_job *j, const struct dns_txt *v, size_t n, struct error *err);

@@ -1,291 +1,183 @@
 #include "dns/zone.h"
 
-#include <ctype.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/mem.h"
 #include "base/str.h"
 
-#define CNAMES_MAX  10
-#define SERVERS_MAX 64 /* of a zone, that are asked */
-#define DNS_PORT    53
+#define CNAMES_MAX    10
+#define SERVERS_MAX   32 /* of a zone, that are asked */
+#define ADDRESSES_MAX 8  /* of one of them */
 
-/* ---- lists of servers ---- */
+/* --- asking resolvers --- */
 
-void dns_servers_add_one(struct dns_servers *s, const struct endpoint *e, const char *name)
+/* Whether the server knows, or has asked who knows: else it only points to others. */
+static bool is_definite(const ldns_pkt *p)
 {
-	*(char **)mem_grow(&s->names, s->n, sizeof(*s->names)) = mem_strdup(name);
-	*(struct endpoint *)mem_grow(&s->v, s->n++, sizeof(*s->v)) = *e;
+	ldns_pkt_rcode rcode = ldns_pkt_get_rcode(p);
+
+	return (rcode == LDNS_RCODE_NOERROR || rcode == LDNS_RCODE_NXDOMAIN) &&
+	       (ldns_pkt_aa(p) || ldns_pkt_ra(p) || ldns_pkt_ancount(p));
 }
 
-static int add_by_name(struct dns_servers *s, const struct address *a, struct error *err)
+static void explain(struct error *err, const struct dns_server *s, const ldns_pkt *p,
+	const char *name, bool authoritative)
 {
-	const struct addrinfo hints = {.ai_socktype = SOCK_DGRAM, .ai_flags = AI_NUMERICSERV};
-	struct addrinfo *list;
-	struct endpoint e;
-	char port[8];
-	int rc;
+	char rcode[DNS_RCODE_SIZE];
 
-	snprintf(port, sizeof(port), "%u", a->port);
-	rc = getaddrinfo(a->host, port, &hints, &list);
-	if (rc)
-		return error_set(
-			err, "looking up the name server %s: %s", a->host, gai_strerror(rc));
-	for (struct addrinfo *i = list; i; i = i->ai_next) {
-		if (i->ai_addrlen > sizeof(e.in6))
-			continue;
-		memcpy(&e, i->ai_addr, i->ai_addrlen);
-		e.len = i->ai_addrlen;
-		dns_servers_add_one(s, &e, a->text);
-	}
-	freeaddrinfo(list);
-	return 0;
-}
-
-int dns_servers_add(struct dns_servers *s, const struct conf_strings *list, struct error *err)
-{
-	for (size_t i = 0; i < list->n; i++) {
-		struct endpoint e;
-		struct address a;
-		int rc;
-
-		if (address_parse(&a, list->v[i], err) < 0)
-			return -1;
-		if (a.kind == ADDRESS_NAME) {
-			rc = add_by_name(s, &a, err);
-		} else {
-			rc = address_to_endpoint(&a, &e, err);
-			if (rc == 0)
-				dns_servers_add_one(s, &e, a.text);
-		}
-		address_clear(&a);
-		if (rc < 0)
-			return -1;
-	}
-	return 0;
-}
-
-void dns_servers_add_system(struct dns_servers *s)
-{
-	FILE *f = fopen("/etc/resolv.conf", "re");
-	char line[256], host[128], text[160];
-	size_t before = s->n;
-
-	while (f && fgets(line, sizeof(line), f)) {
-		struct address a;
-		struct endpoint e;
-
-		if (sscanf(line, " nameserver %127s", host) != 1)
-			continue;
-		snprintf(text, sizeof(text), strchr(host, ':') ? "[%s]:%d" : "%s:%d", host,
-			DNS_PORT);
-		if (address_parse(&a, text, NULL) < 0)
-			continue;
-		if (a.kind == ADDRESS_IP && address_to_endpoint(&a, &e, NULL) == 0)
-			dns_servers_add_one(s, &e, a.text);
-		address_clear(&a);
-	}
-	if (f)
-		fclose(f);
-	if (s->n == before) { /* resolv.conf(5) */
-		struct endpoint local = {.in = {.sin_family = AF_INET,
-						 .sin_port = htons(DNS_PORT),
-						 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)},
-			.len = sizeof(local.in)};
-
-		dns_servers_add_one(s, &local, "127.0.0.1:53");
-	}
-}
-
-void dns_servers_clear(struct dns_servers *s)
-{
-	for (size_t i = 0; i < s->n; i++)
-		free(s->names[i]);
-	free(s->names);
-	free(s->v);
-	*s = (struct dns_servers){0};
-}
-
-/* ---- asking resolvers ---- */
-
-/* The first usable answer: one that fails, or refuses, leaves it to the next. */
-static ldns_pkt *resolve(const struct dns_servers *resolvers, const char *name, ldns_rr_type type,
-	const struct dns_limits *l, struct error *err)
-{
-	char rcode[16];
-
-	for (size_t i = 0; i < resolvers->n; i++) {
-		ldns_pkt *p = dns_ask(&resolvers->v[i], name, type, l, err);
-
-		if (!p)
-			continue;
-		if (ldns_pkt_get_rcode(p) == LDNS_RCODE_NOERROR ||
-			ldns_pkt_get_rcode(p) == LDNS_RCODE_NXDOMAIN)
-			return p;
-		error_set(err, "name server %s answers %s for %s", resolvers->names[i],
+	if (is_definite(p) && authoritative)
+		error_set(err, "name server %s has no authority for %s", s->name, name);
+	else if (ldns_pkt_get_rcode(p) == LDNS_RCODE_NOERROR)
+		error_set(err,
+			"name server %s does not know %s and asks nobody else: a resolver is "
+			"wanted",
+			s->name, name);
+	else
+		error_set(err, "name server %s answers %s for %s", s->name,
 			dns_rcode_name(p, rcode), name);
+}
+
+/* The first usable answer: a server that fails, or refuses, leaves it to the next. */
+static ldns_pkt *resolve(const struct dns_servers *servers, bool authoritative, const char *name,
+	ldns_rr_type type, const struct dns_limits *l, struct error *err)
+{
+	struct error all = {""}, why;
+
+	for (size_t i = 0; i < servers->n; i++) {
+		ldns_pkt *p = dns_server_ask(&servers->v[i], name, type, l, &why);
+		size_t len = strlen(all.text);
+
+		if (p && is_definite(p) && (ldns_pkt_aa(p) || !authoritative))
+			return p;
+		if (p)
+			explain(&why, &servers->v[i], p, name, authoritative);
 		ldns_pkt_free(p);
+		if (stop_is_set(l->stop)) {
+			error_set(err, "stopped");
+			return NULL;
+		}
+		if (len < sizeof(all.text) / 2)
+			snprintf(all.text + len, sizeof(all.text) - len, "%s%.400s",
+				len ? "; " : "", why.text);
 	}
+	error_set(err, "%s", all.text);
 	return NULL;
 }
 
-/* A name of an answer, in our form; false when it cannot be one. */
-static bool name_of(const ldns_rdf *rdf, char out[DNS_NAME_SIZE])
+/* --- CNAMEs --- */
+
+/* "a -> b -> c" */
+static void show_chain(struct str *s, char (*seen)[DNS_NAME_SIZE], int n, const char *last)
 {
-	char *text = rdf ? ldns_rdf2str(rdf) : NULL;
-	size_t len = text ? strlen(text) : 0;
-	bool good;
-
-	if (len > 1 && text[len - 1] == '.')
-		text[--len] = '\0';
-	good = len && len < DNS_NAME_SIZE;
-	for (size_t i = 0; good && i < len; i++) {
-		unsigned char c = (unsigned char)text[i];
-
-		good = isalnum(c) || c == '-' || c == '_' || c == '.' || c == '*';
-		out[i] = (char)tolower(c);
-	}
-	if (good)
-		out[len] = '\0';
-	free(text);
-	return good;
-}
-
-static const ldns_rr *find_rr(const ldns_rr_list *list, ldns_rr_type type, const char *owner)
-{
-	char name[DNS_NAME_SIZE];
-
-	for (size_t i = 0; i < ldns_rr_list_rr_count(list); i++) {
-		const ldns_rr *rr = ldns_rr_list_rr(list, i);
-
-		if (ldns_rr_get_type(rr) == type && name_of(ldns_rr_owner(rr), name) &&
-			(!owner || strcmp(name, owner) == 0))
-			return rr;
-	}
-	return NULL;
+	for (int i = 0; i < n; i++)
+		str_addf(s, "%s -> ", seen[i]);
+	str_addf(s, "%s", last);
 }
 
 int dns_follow(const struct dns_servers *resolvers, const char *name, char out[DNS_NAME_SIZE],
 	const struct dns_limits *l, struct error *err)
 {
 	char seen[CNAMES_MAX + 1][DNS_NAME_SIZE];
+	struct str chain = {0};
+	bool circle = false;
 
 	snprintf(out, DNS_NAME_SIZE, "%s", name);
-	for (int hops = 0;; hops++) {
-		ldns_pkt *p = resolve(resolvers, out, LDNS_RR_TYPE_CNAME, l, err);
+	for (int hops = 0; hops <= CNAMES_MAX && !circle; hops++) {
+		ldns_pkt *p = resolve(resolvers, false, out, LDNS_RR_TYPE_CNAME, l, err);
 		const ldns_rr *rr;
-		bool good = true;
+		bool good;
 
 		if (!p)
-			return -1;
-		rr = find_rr(ldns_pkt_answer(p), LDNS_RR_TYPE_CNAME, out);
-		if (!rr) {
-			ldns_pkt_free(p);
-			return 0;
-		}
+			return error_prefix(err, "%s", name);
+		rr = dns_find_rr(ldns_pkt_answer(p), LDNS_RR_TYPE_CNAME, out);
 		memcpy(seen[hops], out, DNS_NAME_SIZE);
-		good = name_of(ldns_rr_rdf(rr, 0), out);
+		good = !rr || dns_name_of(ldns_rr_rdf(rr, 0), out);
 		ldns_pkt_free(p);
+		if (!rr)
+			return 0;
 		if (!good)
 			return error_set(err, "%s: the CNAME there leads to no host name", name);
 		for (int i = 0; i <= hops; i++)
-			if (strcmp(seen[i], out) == 0)
-				return error_set(
-					err, "%s: the CNAMEs from there run in a circle", name);
-		if (hops == CNAMES_MAX - 1)
-			return error_set(
-				err, "%s: more than %d CNAMEs follow each other", name, CNAMES_MAX);
+			circle = circle || strcmp(seen[i], out) == 0;
+		if (circle)
+			show_chain(&chain, seen, hops + 1, out);
 	}
+	if (circle)
+		error_set(
+			err, "%s: the CNAMEs from there run in a circle: %.600s", name, chain.data);
+	else
+		error_set(err, "%s: more than %d CNAMEs follow each other", name, CNAMES_MAX);
+	str_clear(&chain);
+	return -1;
 }
 
-bool dns_is_above(const char *zone, const char *name)
-{
-	size_t z = strlen(zone), n = strlen(name);
-
-	return n >= z && strcmp(name + n - z, zone) == 0 && (n == z || name[n - z - 1] == '.');
-}
+/* --- zones --- */
 
 /* Answers that there is none carry the zone's SOA in the authority section, so that one question
  * usually does. */
-int dns_find_zone(const struct dns_servers *resolvers, const char *name, char out[DNS_NAME_SIZE],
-	const struct dns_limits *l, struct error *err)
+static bool zone_of(const ldns_pkt *p, const char *name, char out[DNS_NAME_SIZE])
 {
-	const char *at = name;
+	const ldns_rr *rr = dns_find_rr(ldns_pkt_answer(p), LDNS_RR_TYPE_SOA, name);
 
-	while (at && strchr(at, '.')) {
-		ldns_pkt *p = resolve(resolvers, at, LDNS_RR_TYPE_SOA, l, err);
-		const ldns_rr *rr;
-		bool found;
+	if (!rr && !dns_find_rr(ldns_pkt_answer(p), LDNS_RR_TYPE_CNAME, name))
+		rr = dns_find_rr(ldns_pkt_authority(p), LDNS_RR_TYPE_SOA, NULL);
+	return rr && dns_name_of(ldns_rr_owner(rr), out) && dns_is_above(out, name) &&
+	       strchr(out, '.');
+}
+
+int dns_find_zone(const struct dns_servers *servers, bool authoritative, const char *name,
+	char out[DNS_NAME_SIZE], const struct dns_limits *l, struct error *err)
+{
+	for (const char *at = name; at && strchr(at, '.'); at = strchr(at, '.') + 1) {
+		ldns_pkt *p = resolve(servers, authoritative, at, LDNS_RR_TYPE_SOA, l, err);
+		bool found = p && zone_of(p, at, out);
 
 		if (!p)
 			return error_prefix(err, "finding the zone of %s", name);
-		rr = find_rr(ldns_pkt_answer(p), LDNS_RR_TYPE_SOA, at);
-		if (!rr && !find_rr(ldns_pkt_answer(p), LDNS_RR_TYPE_CNAME, at))
-			rr = find_rr(ldns_pkt_authority(p), LDNS_RR_TYPE_SOA, NULL);
-		found = rr && name_of(ldns_rr_owner(rr), out) && dns_is_above(out, at) &&
-			strchr(out, '.');
 		ldns_pkt_free(p);
 		if (found)
 			return 0;
-		at = strchr(at, '.');
-		at = at ? at + 1 : NULL;
 	}
 	return error_set(err,
-		"no zone was found that %s lies in: is the domain registered, and do "
-		"the resolvers know it?",
+		"no zone was found that %s lies in: is the domain registered, and do the resolvers "
+		"know it?",
 		name);
 }
 
-/* ---- the servers of a zone ---- */
+/* --- the servers of a zone --- */
 
-static void add_addresses(const struct dns_servers *resolvers, const char *host, ldns_rr_type type,
-	struct dns_servers *out, const struct dns_limits *l, struct error *err)
+/* 0 too when the host has no address of that kind. */
+static int add_addresses(const struct dns_servers *resolvers, struct dns_server *host,
+	ldns_rr_type type, const struct dns_limits *l, struct error *err)
 {
-	ldns_pkt *p = resolve(resolvers, host, type, l, err);
-	size_t n = p ? ldns_rr_list_rr_count(ldns_pkt_answer(p)) : 0;
+	ldns_pkt *p = resolve(resolvers, false, host->name, type, l, err);
+	struct endpoint e;
 
-	for (size_t i = 0; i < n && out->n < SERVERS_MAX; i++) {
+	if (!p)
+		return error_prefix(err, "looking up the name server %s", host->name);
+	for (size_t i = 0; i < ldns_rr_list_rr_count(ldns_pkt_answer(p)); i++) {
 		const ldns_rr *rr = ldns_rr_list_rr(ldns_pkt_answer(p), i);
-		const ldns_rdf *rdf = ldns_rr_rdf(rr, 0);
-		struct endpoint e = {0};
 
-		if (ldns_rr_get_type(rr) != type)
-			continue;
-		if (type == LDNS_RR_TYPE_A && ldns_rdf_size(rdf) == 4) {
-			e.in.sin_family = AF_INET;
-			e.in.sin_port = htons(DNS_PORT);
-			memcpy(&e.in.sin_addr, ldns_rdf_data(rdf), 4);
-			e.len = sizeof(e.in);
-		} else if (type == LDNS_RR_TYPE_AAAA && ldns_rdf_size(rdf) == 16) {
-			e.in6.sin6_family = AF_INET6;
-			e.in6.sin6_port = htons(DNS_PORT);
-			memcpy(&e.in6.sin6_addr, ldns_rdf_data(rdf), 16);
-			e.len = sizeof(e.in6);
-		} else {
-			continue;
-		}
-		dns_servers_add_one(out, &e, host);
+		if (ldns_rr_get_type(rr) == type && host->n < ADDRESSES_MAX &&
+			dns_endpoint_of(rr, &e))
+			dns_server_add_address(host, &e);
 	}
 	ldns_pkt_free(p);
+	return 0;
 }
 
 /* IPv6 counts only where this machine has a way out by it. */
 static bool has_ipv6(void)
 {
-	struct sockaddr_in6 far = {.sin6_family = AF_INET6, .sin6_port = htons(DNS_PORT)};
+	/* 2001:db8::1: nothing is sent. */
+	struct sockaddr_in6 far = {.sin6_family = AF_INET6,
+		.sin6_port = htons(DNS_PORT),
+		.sin6_addr.s6_addr = {0x20, 0x01, 0x0d, 0xb8, [15] = 1}};
 	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	bool has;
+	bool has = fd >= 0 && connect(fd, (struct sockaddr *)&far, sizeof(far)) == 0;
 
-	far.sin6_addr.s6_addr[0] = 0x20; /* 2001:db8::1: nothing is sent */
-	far.sin6_addr.s6_addr[1] = 0x01;
-	far.sin6_addr.s6_addr[2] = 0x0d;
-	far.sin6_addr.s6_addr[3] = 0xb8;
-	far.sin6_addr.s6_addr[15] = 1;
-	has = fd >= 0 && connect(fd, (struct sockaddr *)&far, sizeof(far)) == 0;
 	if (fd >= 0)
 		close(fd);
 	return has;
@@ -294,24 +186,32 @@ static bool has_ipv6(void)
 int dns_find_servers(const struct dns_servers *resolvers, const char *zone, struct dns_servers *out,
 	const struct dns_limits *l, struct error *err)
 {
-	ldns_pkt *p = resolve(resolvers, zone, LDNS_RR_TYPE_NS, l, err);
-	size_t n = p ? ldns_rr_list_rr_count(ldns_pkt_answer(p)) : 0;
+	ldns_pkt *p = resolve(resolvers, false, zone, LDNS_RR_TYPE_NS, l, err);
+	size_t n = p ? ldns_rr_list_rr_count(ldns_pkt_answer(p)) : 0, with_address = 0;
 	bool ipv6 = has_ipv6();
 	char host[DNS_NAME_SIZE];
+	int rc = 0;
 
 	if (!p)
 		return error_prefix(err, "finding the name servers of %s", zone);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; rc == 0 && i < n && out->n < SERVERS_MAX; i++) {
 		const ldns_rr *rr = ldns_rr_list_rr(ldns_pkt_answer(p), i);
+		struct dns_server *s;
 
-		if (ldns_rr_get_type(rr) != LDNS_RR_TYPE_NS || !name_of(ldns_rr_rdf(rr, 0), host))
+		if (ldns_rr_get_type(rr) != LDNS_RR_TYPE_NS ||
+			!dns_name_of(ldns_rr_rdf(rr, 0), host))
 			continue;
-		add_addresses(resolvers, host, LDNS_RR_TYPE_A, out, l, err);
-		if (ipv6)
-			add_addresses(resolvers, host, LDNS_RR_TYPE_AAAA, out, l, err);
+		s = dns_servers_add_one(out, host);
+		rc = add_addresses(resolvers, s, LDNS_RR_TYPE_A, l, err);
+		if (rc == 0 && ipv6)
+			rc = add_addresses(resolvers, s, LDNS_RR_TYPE_AAAA, l, err);
+		with_address += s->n != 0;
 	}
 	ldns_pkt_free(p);
-	if (out->n)
-		return 0;
-	return error_set(err, "the zone %s has no name server with an address", zone);
+	if (rc == 0 && !with_address)
+		rc = error_set(err,
+			"the zone %s has no name server with an address that can be asked from "
+			"here",
+			zone);
+	return rc;
 }

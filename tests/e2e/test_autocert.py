@@ -473,7 +473,7 @@ def test_stop_in_the_middle(run, testbed):
     config = configure(bed, propagation={"servers": [bed.dns_server, never], "timeout": "5m"})
     config["limits"] = {"drain": "1s"}
     daemon = run(config, ready="healthz")
-    proxy.wait_until("the records are out", lambda: "has all records" in daemon.log)
+    proxy.wait_until("the records are out", lambda: " has all 2 records" in daemon.log)
     began = time.monotonic()
     assert daemon.stop() == 0
     assert time.monotonic() - began < 5  # 2 s, and a machine that is busy
@@ -482,7 +482,7 @@ def test_stop_in_the_middle(run, testbed):
     assert state["order"] and not state.get("failure")
     daemon.change(autocert=config["autocert"])
     daemon.start()
-    proxy.wait_until("the records are out again", lambda: daemon.log.count("has all records") == 2)
+    proxy.wait_until("the records are out again", lambda: daemon.log.count(" has all 2 records") == 2)
     assert "going on with the open order" in daemon.log
     assert orders(bed) == 1
 

@@ -1,0 +1,380 @@
+/* Options of DNS providers: from the file, by the provider's own names or those of its variables,
+ * and from the environment where they are not in the file. */
+#include <ctype.h>
+#include <inttypes.h>
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "conf/value.h"
+#include "dns/ops.h"
+
+#define FILE_MAX    ((size_t)64 << 10)
+#define TTL_MAX     604800
+#define DURATION_MS (INT64_C(7) * 86400000)
+
+const char *dns_value(const struct dns_provider *p, size_t row)
+{
+	return p->values[row].n ? p->values[row].v[0] : NULL;
+}
+
+/* --- keys --- */
+
+/* Letter case and underscores are ignored. */
+static bool same_key(const char *a, const char *b)
+{
+	for (;;) {
+		a += strspn(a, "_");
+		b += strspn(b, "_");
+		if (tolower((unsigned char)*a) != tolower((unsigned char)*b))
+			return false;
+		if (!*a)
+			return true;
+		a++;
+		b++;
+	}
+}
+
+static bool is_key_of(const struct dns_option *row, const char *key)
+{
+	bool is = same_key(row->key, key);
+
+	for (size_t i = 0; !is && i < DNS_ENV_MAX && row->env[i]; i++)
+		is = same_key(row->env[i], key);
+	return is;
+}
+
+/* The row of a key, n_options when there is none; *from_file: it is a secret's KEY_file. */
+static size_t find_row(const struct dns_ops *ops, const char *key, bool *from_file)
+{
+	size_t len = strlen(key), row = 0;
+	char *without;
+
+	*from_file = false;
+	while (row < ops->n_options && !is_key_of(&ops->options[row], key))
+		row++;
+	if (row < ops->n_options || len <= 4 || strcasecmp(key + len - 4, "file") != 0)
+		return row;
+	without = mem_strndup(key, len - 4);
+	for (row = 0; row < ops->n_options; row++)
+		if (ops->options[row].type == DNS_SECRET && is_key_of(&ops->options[row], without))
+			break;
+	*from_file = row < ops->n_options;
+	free(without);
+	return row;
+}
+
+/* --- problems --- */
+
+/* Options that an extra has taken over from main are main's: their problems are told once. */
+static bool is_main_s(const struct conf *c, const struct conf_autocert *a)
+{
+	const struct conf_autocert *main = &c->providers[0];
+
+	if (a == main || a->provider != main->provider || a->n_options != main->n_options)
+		return a == main;
+	return !a->n_options ||
+	       (a->options[0].place.line == main->options[0].place.line &&
+		       a->options[0].place.column == main->options[0].place.column);
+}
+
+__attribute__((format(printf, 5, 6))) static void problem(const struct conf *c,
+	const struct conf_autocert *a, struct problems *p, const struct conf_option *o,
+	const char *fmt, ...)
+{
+	char what[ERROR_MAX], path[200];
+	bool main_s = is_main_s(c, a);
+	size_t before = p->n;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
+	snprintf(path, sizeof(path), "autocert%s%s.options%s%.100s", main_s ? "" : ".",
+		main_s ? "" : a->name, o ? "." : "", o ? o->key : "");
+	conf_problem(p, c,
+		o        ? o->place
+		: main_s ? c->providers[0].place
+			 : a->place,
+		path, "%s", what);
+	for (size_t i = 0; p->n > before && i < before; i++)
+		if (strcmp(p->lines[i], p->lines[before]) == 0)
+			free(p->lines[--p->n]);
+}
+
+void dns_options_problem(const struct conf *c, const struct conf_autocert *a,
+	struct problems *problems, const char *what)
+{
+	problem(c, a, problems, NULL, "%s", what);
+}
+
+/* --- values --- */
+
+/* As Go writes them: 90s, 1m30s, 500ms; whole numbers, the units in any order. */
+static int parse_duration(const char *text, int64_t *out, struct error *err)
+{
+	static const struct {
+		const char *name;
+		int64_t factor;
+	} units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
+	const char *p = text;
+	char shown[80];
+	bool good = *text;
+
+	*out = 0;
+	while (*p && good && *out <= DURATION_MS) {
+		size_t digits = strspn(p, "0123456789"), len, u = 0;
+		int64_t n = 0;
+
+		for (size_t i = 0; i < digits && i < 9; i++)
+			n = n * 10 + (p[i] - '0');
+		p += digits;
+		len = strcspn(p, "0123456789");
+		while (u < 5 && (strlen(units[u].name) != len || strncmp(p, units[u].name, len)))
+			u++;
+		good = digits && digits <= 9 && u < 5;
+		if (good)
+			*out += n * units[u].factor;
+		p += len;
+	}
+	str_escape(shown, sizeof(shown), text, strlen(text));
+	if (!good)
+		return error_set(
+			err, "\"%s\" is no time up to a week: write it like 90s or 1m30s", shown);
+	if (*out < 1 || *out > DURATION_MS)
+		return error_set(err, "\"%s\" is out of range, 1ms to 7d are possible", shown);
+	return 0;
+}
+
+int64_t dns_value_ms(const struct dns_provider *p, size_t row, int64_t otherwise)
+{
+	const char *text = dns_value(p, row);
+	int64_t ms;
+
+	return text && parse_duration(text, &ms, NULL) == 0 ? ms : otherwise;
+}
+
+struct loader {
+	struct dns_provider *p;
+	const struct conf *conf;
+	const struct conf_autocert *autocert;
+	struct problems *problems;
+	bool bad;
+	const char *given[DNS_OPTIONS_MAX]; /* the spelling that was there before */
+};
+
+#define PROBLEM(l, o, ...)                                                                         \
+	((l)->bad = true, problem((l)->conf, (l)->autocert, (l)->problems, o, __VA_ARGS__))
+
+static void add_value(struct conf_strings *to, char *text)
+{
+	*(char **)mem_grow(&to->v, to->n++, sizeof(*to->v)) = text;
+}
+
+/* Entries without the blanks around them. */
+static void add_list(struct conf_strings *to, const char *text)
+{
+	while (*text) {
+		size_t len;
+
+		text += strspn(text, ", \t");
+		len = strcspn(text, ", \t");
+		if (len)
+			add_value(to, mem_strndup(text, len));
+		text += len;
+	}
+}
+
+/* What was read for a row is put into its place, checked. */
+static int take_value(struct loader *l, size_t row, const char *text, struct error *err)
+{
+	struct conf_strings *to = &l->p->values[row];
+	int64_t n;
+
+	if (!*text)
+		return error_set(err, "is empty");
+	switch (l->p->ops->options[row].type) {
+	case DNS_TEXT:
+	case DNS_SECRET: break;
+	case DNS_PATH: add_value(to, file_resolve(l->conf->state_dir, text)); return 0;
+	case DNS_LIST: add_list(to, text); return 0;
+	case DNS_SECONDS:
+		if (value_int(text, 1, TTL_MAX, &n, err) < 0)
+			return -1;
+		break;
+	case DNS_DURATION:
+		if (parse_duration(text, &n, err) < 0)
+			return -1;
+		break;
+	}
+	add_value(to, mem_strdup(text));
+	return 0;
+}
+
+static int take_file(struct loader *l, size_t row, const char *path, struct error *err)
+{
+	char *resolved = file_resolve(l->conf->state_dir, path);
+	size_t len = 0, full;
+	char *text = file_read(resolved, FILE_MAX, &len, err);
+	int rc = -1;
+
+	full = len;
+	while (text && len && (text[len - 1] == '\n' || text[len - 1] == '\r'))
+		text[--len] = '\0';
+	if (text && strlen(text) != len)
+		error_set(err, "%s holds binary data, a text is wanted", resolved);
+	else if (text && (rc = take_value(l, row, text, err)) < 0)
+		error_prefix(err, "what %s holds", resolved);
+	if (text)
+		OPENSSL_cleanse(text, full);
+	free(text);
+	free(resolved);
+	return rc;
+}
+
+/* --- the file --- */
+
+static void unknown_option(struct loader *l, const struct conf_option *o)
+{
+	const struct dns_ops *ops = l->p->ops;
+	const char *keys[DNS_OPTIONS_MAX * (1 + DNS_ENV_MAX)], *near;
+	size_t n = 0;
+
+	for (size_t i = 0; i < ops->n_options; i++) {
+		keys[n++] = ops->options[i].key;
+		for (size_t e = 0; e < DNS_ENV_MAX; e++)
+			keys[n++] = ops->options[i].env[e];
+	}
+	near = str_nearest(o->key, keys, n);
+	if (near)
+		PROBLEM(l, o, "the provider %s has no such option; did you mean \"%s\"?", ops->name,
+			near);
+	else
+		PROBLEM(l, o, "the provider %s has no such option", ops->name);
+}
+
+static void take_option(struct loader *l, const struct conf_option *o)
+{
+	const struct dns_ops *ops = l->p->ops;
+	bool from_file;
+	size_t row = find_row(ops, o->key, &from_file);
+	struct error err;
+
+	if (row == ops->n_options) {
+		unknown_option(l, o);
+		return;
+	}
+	if (l->given[row]) {
+		PROBLEM(l, o, "is the same option as \"%.100s\": keep one of them", l->given[row]);
+		return;
+	}
+	l->given[row] = o->key;
+	if (o->values.n != 1 && ops->options[row].type != DNS_LIST)
+		PROBLEM(l, o, "takes a single value");
+	else
+		for (size_t i = 0; i < o->values.n; i++)
+			if ((from_file ? take_file(l, row, o->values.v[i], &err)
+				       : take_value(l, row, o->values.v[i], &err)) < 0)
+				PROBLEM(l, o, "%s", err.text);
+}
+
+/* --- the environment --- */
+
+static const char *get_variable(const char *name)
+{
+	const char *value = getenv(name);
+
+	return value && *value ? value : NULL;
+}
+
+/* Bare numbers are seconds there. */
+static int take_variable(struct loader *l, size_t row, const char *value, struct error *err)
+{
+	char *seconds;
+	int rc;
+
+	if (l->p->ops->options[row].type != DNS_DURATION ||
+		strspn(value, "0123456789") != strlen(value))
+		return take_value(l, row, value, err);
+	seconds = mem_printf("%ss", value);
+	rc = take_value(l, row, seconds, err);
+	free(seconds);
+	return rc;
+}
+
+/* False when the environment has nothing for the row. */
+static bool take_from_environment(struct loader *l, size_t row)
+{
+	const struct dns_option *o = &l->p->ops->options[row];
+	struct error err;
+
+	for (size_t i = 0; i < DNS_ENV_MAX && o->env[i]; i++) {
+		const char *value = get_variable(o->env[i]);
+
+		if (!value)
+			continue;
+		if (take_variable(l, row, value, &err) < 0)
+			PROBLEM(l, NULL, "the environment's %s: %s", o->env[i], err.text);
+		return true;
+	}
+	for (size_t i = 0; o->type == DNS_SECRET && i < DNS_ENV_MAX && o->env[i]; i++) {
+		char *name = mem_printf("%s_FILE", o->env[i]);
+		const char *path = get_variable(name);
+
+		if (path && take_file(l, row, path, &err) < 0)
+			PROBLEM(l, NULL, "the environment's %s: %s", name, err.text);
+		free(name);
+		if (path)
+			return true;
+	}
+	return false;
+}
+
+int dns_options_load(struct dns_provider *p, const struct conf *c, const struct conf_autocert *a,
+	struct problems *problems)
+{
+	struct loader l = {.p = p, .conf = c, .autocert = a, .problems = problems};
+	const struct dns_ops *ops = p->ops;
+
+	for (size_t i = 0; i < a->n_options; i++)
+		take_option(&l, &a->options[i]);
+	for (size_t row = 0; row < ops->n_options; row++) {
+		const struct dns_option *o = &ops->options[row];
+
+		if (l.given[row] || take_from_environment(&l, row))
+			continue;
+		if (o->fallback)
+			add_value(&p->values[row], mem_strdup(o->fallback));
+		else if (o->required)
+			PROBLEM(&l, NULL,
+				"%s is missing: the provider %s needs it, here or in the "
+				"environment as %s",
+				o->key, ops->name, o->env[0]);
+	}
+	if (l.bad)
+		return -1;
+	p->ttl = p->values[DNS_TTL].n ? (uint32_t)strtoul(dns_value(p, DNS_TTL), NULL, 10)
+				      : ops->ttl;
+	p->patience.timeout_ms = dns_value_ms(p, DNS_PROPAGATION_TIMEOUT, ops->patience.timeout_ms);
+	p->patience.interval_ms = dns_value_ms(p, DNS_POLLING_INTERVAL, ops->patience.interval_ms);
+	return 0;
+}
+
+void dns_options_clear(struct dns_provider *p)
+{
+	for (size_t row = 0; row < DNS_OPTIONS_MAX; row++) {
+		struct conf_strings *s = &p->values[row];
+
+		for (size_t i = 0; i < s->n; i++) {
+			OPENSSL_cleanse(s->v[i], strlen(s->v[i]));
+			free(s->v[i]);
+		}
+		free(s->v);
+		*s = (struct conf_strings){0};
+	}
+}
