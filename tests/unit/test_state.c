@@ -252,8 +252,6 @@ static const char *const broken[] = {
 	"{\"txt\": [{}]}",
 	"{\"txt\": [{\"fqdn\": \"a\", \"value\": \"b\", \"name\": \"c\"}]}",
 	"{\"txt\": [{\"fqdn\": \"a\", \"value\": \"b\", \"name\": \"c\", \"zone\": 1}]}",
-	"{\"ari_id\": "
-	"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}",
 	"{\"failure\": \"\xff\xfe\"}",
 	"{\"attempts\": 3",
 };
@@ -274,6 +272,34 @@ static void what_is_broken_is_kept_aside(void **state)
 		assert_int_equal(access(path, F_OK), -1);
 		assert_true(count_kept_aside() >= 1);
 	}
+}
+
+/* An array within an array ..., `depth` of them, as a member that nobody knows. */
+static int parse_nested(int depth, struct error *err)
+{
+	struct state s;
+	struct str text = {0};
+	int rc;
+
+	str_addf(&text, "{\"unknown\": ");
+	for (int i = 0; i < depth; i++)
+		str_addf(&text, "[");
+	for (int i = 0; i < depth; i++)
+		str_addf(&text, "]");
+	str_addf(&text, "}");
+	rc = state_parse(&s, text.data, text.len, err);
+	state_clear(&s);
+	str_clear(&text);
+	return rc;
+}
+
+static void depth_is_limited(void **state)
+{
+	struct error err = {""};
+
+	assert_int_equal(parse_nested(30, &err), 0);
+	assert_int_equal(parse_nested(32, &err), -1);
+	assert_int_equal(parse_nested(100000, &err), -1);
 }
 
 static void numbers_out_of_range_count_as_none(void **state)
@@ -337,6 +363,7 @@ int main(void)
 		TEST(only_records_that_may_be_out_are_kept),
 		TEST(the_newest_thousand_records_are_kept),
 		TEST(what_is_broken_is_kept_aside),
+		cmocka_unit_test(depth_is_limited),
 		TEST(numbers_out_of_range_count_as_none),
 		TEST(what_cannot_be_read_is_an_error),
 		TEST(says_where_it_cannot_write),
