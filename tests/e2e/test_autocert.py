@@ -196,6 +196,16 @@ def test_external_account(run, testbed):
     assert "externalAccountRequired" in failure["message"]
     assert "eab_kid" in failure["message"]
     assert failure["retry_at"] - failure["time"] >= 60
+    # One that the CA does not know (any more), then one whose key is another.
+    for wrong in ({"eab_kid": "gone", "eab_hmac": bed.eab_hmac}, {"eab_kid": bed.eab_kid, "eab_hmac": "AAAA"}):
+        daemon.change(autocert=bed.autocert(["example.test"], **wrong))
+        assert daemon.post("/api/v1/reload").status == 200
+        refused = proxy.wait_until(
+            "it is refused",
+            lambda: (f := wait_failed(daemon))["message"] != failure["message"] and f,
+        )
+        failure = refused
+        assert "registering an account" in refused["message"] and "eab_kid" in refused["message"]
     daemon.change(autocert=bed.autocert(["example.test"], eab_kid=bed.eab_kid, eab_hmac=bed.eab_hmac))
     assert daemon.post("/api/v1/reload").status == 200
     wait_ready(daemon)
@@ -510,22 +520,36 @@ def connect_for_ever(daemon, name, ctx, stop, failures, seen):
             failures.append(repr(error))
 
 
-@pytest.mark.parametrize("seconds", [25, pytest.param(180, marks=pytest.mark.long)])
-def test_short_lives_under_load(run, serve, seconds, figure):
-    """Certificates of 10 s (60 s in the long run, by the pseudo CA) under new connections all the
-    time: each is renewed in time and swapped, no handshake fails, none is served expired."""
-    lifetime = 60 if seconds > 60 else 10
+LOADS = [
+    ("pseudo", 10, 25),
+    pytest.param("pseudo", 60, 180, marks=pytest.mark.long),
+    pytest.param("pebble", 60, 180, marks=pytest.mark.long),
+]
+
+
+@pytest.mark.parametrize("source, lifetime, seconds", LOADS)
+def test_short_lives_under_load(run, serve, testbed, source, lifetime, seconds, figure):
+    """Certificates that live for seconds, under new connections all the time: each is renewed in
+    time and swapped, no handshake fails, none is served expired, one order each."""
+    bed = testbed("--validity", lifetime) if source == "pebble" else None
     config = proxy.basic([serve(says("x")).address])
-    config["autocert"] = {
-        "provider": "pseudo",
-        "domains": ["a.example"],
-        "options": {"lifetime": f"{lifetime}s"},
-    }
+    config["autocert"] = (
+        bed.autocert(["example.test"])
+        if bed
+        else {
+            "provider": "pseudo",
+            "domains": ["example.test"],
+            "options": {"lifetime": f"{lifetime}s"},
+        }
+    )
     daemon = run(config)
-    ctx = client.context(ca=daemon.dir / "state/pseudo/ca.crt")
+    root = bed.issuer_root if bed else daemon.dir / "state/pseudo/ca.crt"
+    ctx = client.context(ca=root)
     stop, failures, seen = threading.Event(), [], set()
     threads = [
-        threading.Thread(target=connect_for_ever, args=(daemon, "a.example", ctx, stop, failures, seen))
+        threading.Thread(
+            target=connect_for_ever, args=(daemon, "example.test", ctx, stop, failures, seen)
+        )
         for _ in range(4)
     ]
     for thread in threads:
@@ -535,10 +559,13 @@ def test_short_lives_under_load(run, serve, seconds, figure):
     for thread in threads:
         thread.join()
     assert failures == []
+    daemon.stop()
     renewals = len(RENEWED.findall(daemon.log))
     assert renewals >= seconds // lifetime  # half of each life is left
     assert len(seen) >= renewals - 1
-    figure(f"certificates of {lifetime} s in {seconds} s", f"{renewals} renewals")
+    if bed:
+        assert orders(bed) == renewals
+    figure(f"{source}: certificates of {lifetime} s in {seconds} s", f"{renewals} renewals")
 
 
 def test_renewal_of_a_short_life_from_the_ca(run, testbed):

@@ -1,6 +1,8 @@
 """SIGKILL in the middle of an order, at each step: what the next start makes of it."""
+import json
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -105,6 +107,31 @@ def test_killed_at_an_update(run, ca, updates, number, when):
     updates.before = updates.after = lambda n: None
     daemon.ready = "readyz"
     starts_again(daemon, ca, 1)
+
+
+def test_stop_when_the_name_server_is_silent(run, ca, updates):
+    """SIGTERM in the middle of an order, and the records cannot be removed: the process ends all
+    the same, they stay in the journal, and the next start removes them."""
+    never = proxy.free_address()
+    propagation = {"servers": [ca.bed.dns_server, never], "timeout": "5m"}
+    options = {"nameserver": updates.address, "zones": ["example.test"], **ca.bed.key()}
+    config = configure(ca, options=options, propagation=propagation)
+    config["limits"] = {"drain": "1s"}
+    daemon = run(config, ready="healthz")
+    proxy.wait_until("the records are out", lambda: " has " in daemon.log)
+    updates.before = lambda number: time.sleep(10)
+    began = time.monotonic()
+    assert daemon.stop() == 0
+    assert time.monotonic() - began < 6  # two, and a machine that is busy
+    updates.before = lambda number: None
+    updates.listener.close()  # what waits there comes to nothing
+    (state,) = (daemon.dir / "state/autocert").glob("*.json")
+    assert len(json.loads(state.read_text())["txt"]) == 2
+    fixed = mockca.autocert(ca, ["example.test", "*.example.test"])
+    daemon.change(autocert=fixed)
+    daemon.ready = "readyz"
+    daemon.start()
+    assert ca.bed.leftovers() == ""
 
 
 def test_crashes_one_after_the_other_cost_one_order(run, ca):
