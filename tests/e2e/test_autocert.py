@@ -564,7 +564,7 @@ def test_short_lives_under_load(run, serve, testbed, source, lifetime, seconds, 
     assert renewals >= seconds // lifetime  # half of each life is left
     assert len(seen) >= renewals - 1
     if bed:
-        assert orders(bed) == renewals
+        assert orders(bed) - renewals in (0, 1)  # the last one may be open still
     figure(f"{source}: certificates of {lifetime} s in {seconds} s", f"{renewals} renewals")
 
 
