@@ -67,6 +67,8 @@ static const struct certs_item **find_before(
 /* The chains that are in use already are known to the set from the start. */
 static void index_before(struct loader *l)
 {
+	struct cert_chain *chain = NULL;
+
 	l->n_slots = 16;
 	while (l->n_slots < 2 * l->n_before)
 		l->n_slots *= 2;
@@ -76,7 +78,10 @@ static void index_before(struct loader *l)
 		const char *key_file = item->key ? item->key->path : NULL;
 
 		*find_before(l, item->cert->file, key_file) = item;
-		cert_chain_unref(cert_chain_intern(l->chains, cert_chain_ref(item->cert->chain)));
+		if (item->cert->chain == chain)
+			continue; /* as most are: neighbours are of the same CA */
+		chain = item->cert->chain;
+		cert_chain_unref(cert_chain_intern(l->chains, cert_chain_ref(chain)));
 	}
 }
 
