@@ -1,0 +1,158 @@
+/* The TXT records of an order: journalled, put out, waited for, removed. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "acme/order.h"
+#include "autocert/run.h"
+#include "base/clock.h"
+#include "base/mem.h"
+
+static void on_dns(void *arg, const char *text)
+{
+	run_say(arg, STEP_SEEN, LOG_INFO, "%s", text);
+}
+
+static struct dns_job dns_job(struct run *r)
+{
+	return (struct dns_job){
+		.provider = r->dns,
+		.autocert = r->a,
+		.stop = r->o->stop,
+		.say = on_dns,
+		.arg = r,
+	};
+}
+
+static int open_dns(struct run *r, struct error *err)
+{
+	struct problems p = {0};
+	int rc = 0;
+
+	if (r->dns)
+		return 0;
+	r->dns = dns_provider_new(r->o->conf, r->a, &p);
+	if (!r->dns)
+		rc = error_set(err, "%s", p.n ? p.lines[0] : "cannot be used");
+	problems_clear(&p);
+	return rc;
+}
+
+/* The provider is `pseudo` now, which knows of no DNS. */
+static void abandon_txts(struct run *r)
+{
+	struct state *s = r->state;
+
+	run_say(r, STEP_NOTE, LOG_WARN,
+		"%zu TXT records of the DNS provider before are left, that of %s in zone %s among "
+		"them: remove them by hand",
+		s->n_txts, s->txts[0].name, s->txts[0].zone);
+	dns_txts_clear(s->txts, s->n_txts);
+	free(s->txts);
+	s->txts = NULL;
+	s->n_txts = 0;
+	run_save_or_warn(r);
+}
+
+/* Removes all records that are journalled. What cannot be removed stays so, and is no failure of
+ * the certificate. */
+void records_clean_up(struct run *r, int64_t ms)
+{
+	struct dns_job j;
+	struct error err = {""};
+	size_t left = 0;
+
+	if (!r->state->n_txts)
+		return;
+	if (!conf_is_acme(r->a)) {
+		abandon_txts(r);
+		return;
+	}
+	if (open_dns(r, &err) == 0) {
+		j = dns_job(r);
+		j.stop = NULL; /* told to stop or not: this is what must be done still */
+		j.deadline_ms = clock_mono_ms() + ms;
+		dns_cleanup(&j, r->state->txts, r->state->n_txts, &err);
+	}
+	for (size_t i = 0; i < r->state->n_txts; i++) {
+		struct dns_txt *t = &r->state->txts[i], kept = *t;
+
+		if (t->present) {
+			*t = (struct dns_txt){0};
+			r->state->txts[left++] = kept;
+		} else {
+			dns_txts_clear(t, 1);
+		}
+	}
+	if (left)
+		run_say(r, STEP_NOTE, LOG_WARN,
+			"%zu of %zu TXT records could not be removed, and will be tried again "
+			"later: %s",
+			left, r->state->n_txts, err.text);
+	else
+		run_say(r, STEP_CLEANED, LOG_INFO, "TXT records removed");
+	r->state->n_txts = left;
+	if (!left) {
+		free(r->state->txts);
+		r->state->txts = NULL;
+	}
+	run_save_or_warn(r);
+}
+
+static size_t find_txt(const struct state *s, const struct acme_challenge *c)
+{
+	size_t i = 0;
+
+	while (i < s->n_txts &&
+		(strcmp(s->txts[i].fqdn, c->fqdn) != 0 || strcmp(s->txts[i].value, c->value) != 0))
+		i++;
+	return i;
+}
+
+/* Enters the order's records into the journal, behind what earlier orders have left in it and could
+ * not be removed, which must not hold this one up. An order that is gone on with has its own there
+ * already. Returns the index of the first. */
+static size_t journal(struct state *s, const struct acme_challenge *v, size_t n)
+{
+	size_t first = s->n_txts;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t at = find_txt(s, &v[i]);
+
+		if (at < first) {
+			struct dns_txt t = s->txts[at];
+
+			s->txts[at] = s->txts[--first];
+			s->txts[first] = t;
+		} else if (at == s->n_txts) {
+			*(struct dns_txt *)mem_grow(&s->txts, s->n_txts++, sizeof(*s->txts)) =
+				(struct dns_txt){.fqdn = mem_strdup(v[i].fqdn),
+					.value = mem_strdup(v[i].value)};
+		}
+	}
+	return first;
+}
+
+/* All records of the order at once, then one wait. Each is in the journal before it is out. */
+int records_put(struct run *r, const struct acme_challenge *v, size_t n, struct error *err)
+{
+	struct dns_job j;
+	struct dns_txt *txts;
+	size_t first, n_txts;
+
+	if (open_dns(r, err) < 0)
+		return -1;
+	j = dns_job(r);
+	first = journal(r->state, v, n);
+	txts = r->state->txts + first;
+	n_txts = r->state->n_txts - first;
+	if (dns_locate(&j, txts, n_txts, err) < 0)
+		return -1;
+	for (size_t i = 0; i < n_txts; i++)
+		txts[i].present = true; /* for all that is known from here on */
+	if (run_save(r, err) < 0 || dns_present(&j, txts, n_txts, err) < 0 || run_save(r, err) < 0)
+		return -1;
+	for (size_t i = 0; i < n_txts; i++)
+		run_say(r, STEP_TXT_SET, LOG_INFO, "TXT record of %s set in zone %s", txts[i].name,
+			txts[i].zone);
+	return dns_wait(&j, txts, n_txts, err);
+}
