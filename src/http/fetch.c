@@ -15,6 +15,7 @@
 #include "base/str.h"
 
 #define HEADERS_MAX 200
+#define HEADER_MAX  (64 << 10) /* bytes of all of an answer's */
 #define LINE_MAX_   (64 << 10) /* bytes of a streamed line */
 #define POLL_MS     1000
 #define CA_FOLDER   "/etc/ssl/certs"
@@ -22,12 +23,14 @@
 struct fetch {
 	CURLM *multi;
 	CURL *easy;
+	bool untrusted;
 };
 
 struct sink {
 	const struct fetch_request *req;
 	struct fetch_response *res;
 	struct str body;
+	size_t header_bytes;
 	bool over;
 };
 
@@ -64,7 +67,8 @@ static size_t on_data(char *data, size_t size, size_t n, void *arg)
 
 static size_t on_header(char *data, size_t size, size_t n, void *arg)
 {
-	struct fetch_response *res = ((struct sink *)arg)->res;
+	struct sink *s = arg;
+	struct fetch_response *res = s->res;
 	size_t len = size * n, end = len;
 	char *colon = memchr(data, ':', len), *value;
 	struct fetch_header *h;
@@ -79,6 +83,9 @@ static size_t on_header(char *data, size_t size, size_t n, void *arg)
 		res->headers = NULL;
 		res->n_headers = 0;
 	}
+	s->header_bytes += len;
+	if (s->header_bytes > HEADER_MAX)
+		return 0;
 	if (!colon || res->n_headers == HEADERS_MAX)
 		return len;
 	value = colon + 1;
@@ -236,6 +243,9 @@ static int explain(const struct fetch_request *req, CURL *easy, CURLcode code,
 	if (sink->over)
 		return error_set(err, "%s: the answer has more than %zu bytes", where,
 			req->on_line ? (size_t)LINE_MAX_ : req->max_bytes);
+	if (sink->header_bytes > HEADER_MAX)
+		return error_set(
+			err, "%s: the answer's headers have more than %d bytes", where, HEADER_MAX);
 	if (stop_is_set(req->stop))
 		return error_set(err, "%s: stopped", where);
 	if (code == CURLE_COULDNT_CONNECT && os)
@@ -258,6 +268,7 @@ int fetch_run(struct fetch *f, const struct fetch_request *req, struct fetch_res
 	curl_easy_setopt(f->easy, CURLOPT_HTTPHEADER, headers);
 	code = perform(f, req->stop);
 	curl_easy_getinfo(f->easy, CURLINFO_RESPONSE_CODE, &res->status);
+	f->untrusted = code == CURLE_PEER_FAILED_VERIFICATION;
 	if (code != CURLE_OK) {
 		rc = explain(req, f->easy, code, &sink, message, err);
 		str_clear(&sink.body);
@@ -272,6 +283,11 @@ int fetch_run(struct fetch *f, const struct fetch_request *req, struct fetch_res
 	curl_easy_reset(f->easy); /* it points to what goes now */
 	curl_slist_free_all(headers);
 	return rc;
+}
+
+bool fetch_is_untrusted(const struct fetch *f)
+{
+	return f->untrusted;
 }
 
 int fetch(const struct fetch_request *req, struct fetch_response *res, struct error *err)

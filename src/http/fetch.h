@@ -24,7 +24,8 @@ struct fetch_request {
 	const struct stop *stop; /* NULL = cannot be cancelled */
 	long timeout_ms;
 	size_t max_bytes; /* a larger answer is an error */
-	/* When set: called with each line of the answer as it comes, without its end. */
+	/* When set: called with each line of the answer as it comes, without its end, whatever the
+	 * status; the body stays empty, and max_bytes does not count. */
 	void (*on_line)(void *arg, const char *line);
 	void *arg;
 };
@@ -48,6 +49,8 @@ void fetch_free(struct fetch *f);
  * followed. */
 int fetch_run(struct fetch *f, const struct fetch_request *req, struct fetch_response *res,
 	struct error *err);
+/* Whether the last one has failed because the server's certificate is not to be trusted. */
+bool fetch_is_untrusted(const struct fetch *f);
 
 /* The three of them, for a single request. */
 int fetch(const struct fetch_request *req, struct fetch_response *res, struct error *err);
