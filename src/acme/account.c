@@ -27,11 +27,11 @@ static int new_account(struct acme *a, struct json_object *payload, bool *is_new
 	if (rc < 0)
 		return -1;
 	location = fetch_header(&ans.http, "Location", 0);
-	if (location) {
+	if (location && acme_is_url(location)) {
 		acme_set_account_url(a, location);
 		*is_new = ans.status == 201;
 	} else {
-		error_set(err, "it has no Location");
+		error_set(err, "it has no Location, or one that is no URL");
 		rc = acme_nonsense(a, url, err);
 	}
 	acme_answer_clear(&ans);

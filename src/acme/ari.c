@@ -53,7 +53,7 @@ int acme_ari_get(struct acme *a, const char *id, struct acme_ari *out, struct er
 	*out = (struct acme_ari){0};
 	if (!base)
 		return -1;
-	url = mem_printf("%s/%s", base, id);
+	url = mem_printf("%s%s%s", base, base[strlen(base) - 1] == '/' ? "" : "/", id);
 	if (acme_get(a, url, &ans, err) < 0)
 		goto out;
 	json_object_object_get_ex(ans.json, "suggestedWindow", &window);
@@ -65,7 +65,7 @@ int acme_ari_get(struct acme *a, const char *id, struct acme_ari *out, struct er
 	}
 	if (out->start && out->end > out->start) { /* 4.2: else it counts as no answer */
 		why = acme_json_optional(ans.json, "explanationURL");
-		out->explanation = why && strlen(why) < 1000 ? mem_strdup(why) : NULL;
+		out->explanation = why && acme_is_url(why) ? mem_strdup(why) : NULL;
 		out->retry_at = ans.retry_at;
 		rc = 0;
 	} else {

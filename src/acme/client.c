@@ -1,5 +1,7 @@
 #include "acme/client.h"
 
+#include <arpa/inet.h>
+#include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -120,13 +122,21 @@ int acme_refused(struct acme *a, struct json_object *problem, struct error *err)
 								      : ACME_REFUSED);
 }
 
-static const char *advice(const struct acme *a)
+/* What a person can do about a problem; goes behind its sentence. */
+static void add_advice(const struct acme *a, struct json_object *problem, struct error *why)
 {
+	const char *page = acme_json_optional(problem, "instance"); /* 7.3.3 */
+	char text[ERROR_MAX];
+
 	if (strcmp(a->fault_type, "externalAccountRequired") == 0)
-		return "; set eab_kid and eab_hmac, which this CA gives out";
-	if (strcmp(a->fault_type, "userActionRequired") == 0)
-		return "; visit the CA's page, and agree to what it asks";
-	return "";
+		snprintf(text, sizeof(text),
+			"%.500s; set eab_kid and eab_hmac, which this CA gives out", why->text);
+	else if (strcmp(a->fault_type, "userActionRequired") == 0)
+		snprintf(text, sizeof(text), "%.500s; visit %.200s, and agree to what it asks",
+			why->text, page && acme_is_url(page) ? page : "the CA's page");
+	else
+		return;
+	error_set(why, "%s", text);
 }
 
 /* A status that is no success. */
@@ -139,13 +149,13 @@ static int refuse(struct acme *a, const char *url, struct acme_answer *ans, stru
 
 	a->retry_at = ans->retry_at;
 	acme_answer_clear(ans);
-	if (acme_json_optional(o, "type")) {
+	if (acme_json_optional(o, "type") || acme_json_optional(o, "detail")) {
 		acme_refused(a, o, &why);
-		error_set(err, "the CA refuses %s (status %ld): %.700s%s", url, status, why.text,
-			advice(a));
+		add_advice(a, o, &why);
+		error_set(err, "the CA refuses %.200s (status %ld): %.700s", url, status, why.text);
 	} else {
-		error_set(
-			err, "the CA answers %s with status %ld and gives no reason", url, status);
+		error_set(err, "the CA answers %.200s with status %ld and gives no reason", url,
+			status);
 		set_fault(a, ACME_REFUSED);
 	}
 	json_object_put(o);
@@ -170,21 +180,50 @@ static void note_headers(struct acme *a, const struct acme_answer *ans)
 		a->clock_offset = then - clock_wall_s();
 }
 
+/* https, but for a CA on this machine. */
+static bool is_safe(const char *url)
+{
+	CURLU *u = curl_url();
+	char *host = NULL;
+	struct in_addr in;
+	bool good = str_starts(url, "https://");
+
+	if (!u)
+		abort(); /* out of memory */
+	if (!good && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
+		curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK)
+		good = strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0 ||
+		       (inet_pton(AF_INET, host, &in) == 1 && ntohl(in.s_addr) >> 24 == 127);
+	curl_free(host);
+	curl_url_cleanup(u);
+	return good;
+}
+
 static int request(struct acme *a, const struct fetch_request *wanted, struct acme_answer *ans,
 	struct error *err)
 {
 	struct fetch_request req = *wanted;
+	char shown[200];
 
 	*ans = (struct acme_answer){0};
+	a->retry_at = 0;
+	*a->fault_type = '\0';
+	if (!acme_is_url(req.url) || !is_safe(req.url)) {
+		error_set(err, "a CA is asked by https only, and this is no such URL: %s",
+			str_escape(shown, sizeof(shown), req.url, strlen(req.url)));
+		return set_fault(
+			a, req.url == a->options.directory_url ? ACME_INPUT : ACME_NONSENSE);
+	}
 	req.ca_pem = a->roots;
 	req.use_proxy = true;
 	req.stop = a->options.stop;
 	req.timeout_ms = REQUEST_MS;
 	req.max_bytes = ANSWER_MAX;
-	a->retry_at = 0;
-	*a->fault_type = '\0';
 	if (fetch_run(a->fetch, &req, &ans->http, err) < 0) {
-		error_prefix(err, "the CA cannot be asked");
+		error_prefix(err, "%s",
+			fetch_is_untrusted(a->fetch)
+				? "the CA cannot be asked (does ca_certs lack its root?)"
+				: "the CA cannot be asked");
 		return set_fault(a, ACME_UNREACHABLE);
 	}
 	ans->status = ans->http.status;
@@ -352,6 +391,7 @@ int acme_open(struct acme *a, struct error *err)
 	}
 	if (acme_get(a, a->options.directory_url, &ans, err) < 0)
 		return -1;
+	json_object_put(a->directory);
 	a->directory = json_object_get(ans.json);
 	acme_answer_clear(&ans);
 	if (acme_resource(a, "newNonce", err) && acme_resource(a, "newAccount", err) &&
@@ -365,7 +405,7 @@ const char *acme_resource(struct acme *a, const char *name, struct error *err)
 {
 	const char *url = acme_json_optional(a->directory, name);
 
-	if (url && (str_starts(url, "https://") || str_starts(url, "http://")))
+	if (url && acme_is_url(url))
 		return url;
 	error_set(err, "%s: the CA's directory has no URL for %s", a->options.directory_url, name);
 	set_fault(a, ACME_NONSENSE);

@@ -1,5 +1,5 @@
-/* Orders, their authorizations and dns-01 challenges, certificates (RFC 8555, 7.4 to 7.6, 8.4). One
- * job thread; after acme_account_open(). Waits end after five minutes. */
+/* Orders and their certificates (RFC 8555, 7.4 and 7.6). One job thread; after acme_account_open().
+ * Waits end after five minutes. */
 #ifndef LINTEL_ACME_ORDER_H
 #define LINTEL_ACME_ORDER_H
 
@@ -25,31 +25,14 @@ struct acme_order {
 	int64_t retry_at; /* when to look again; 0 = not said */
 };
 
-struct acme_challenge {      /* the dns-01 challenge of a pending authorization */
-	char *domain;        /* without "*." */
-	char *fqdn;          /* _acme-challenge.DOMAIN */
-	char *value;         /* of the TXT record */
-	char *url;           /* of the challenge */
-	char *authorization; /* URL */
-	bool valid;
-	int64_t retry_at;
-};
-
 /* What the CA does not like about `replaces` (RFC 9773, 5) or `profile` is left out in a second
  * try. Both may be NULL. */
 int acme_order_new(struct acme *a, const struct conf_strings *domains, const char *profile,
 	const char *replaces, struct acme_order *o, struct error *err);
 int acme_order_get(struct acme *a, const char *url, struct acme_order *o, struct error *err);
 void acme_order_clear(struct acme_order *o);
-
-/* Those that are still to be met; authorizations that are valid have none. */
-int acme_order_challenges(struct acme *a, const struct acme_order *o, struct acme_challenge **v,
-	size_t *n, struct error *err);
-/* Tells the CA that all are met, and waits until it has seen so. */
-int acme_challenges_meet(struct acme *a, struct acme_challenge *v, size_t n, struct error *err);
-/* Gives up the authorizations that are still pending (7.5.2), as far as that goes. */
-void acme_challenges_give_up(struct acme *a, const struct acme_challenge *v, size_t n);
-void acme_challenges_free(struct acme_challenge *v, size_t n);
+/* The member "status" of an order or an authorization. */
+int acme_read_status(struct json_object *o, enum acme_status *status, struct error *err);
 
 /* Sends the CSR when the order is ready, and waits until it is valid. */
 int acme_order_finalize(

@@ -6,11 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "base/str.h"
 
 #define BYTES_MAX       (1 << 20)
 #define DEPTH_MAX       32
 #define SUBPROBLEMS_MAX 20 /* that are told of */
+#define URL_MAX         2000
 #define YEAR            (INT64_C(365) * 86400)
 
 static const char prefix[] = "urn:ietf:params:acme:error:";
@@ -103,14 +105,17 @@ struct json_object *acme_json_parse(const char *text, size_t len, struct error *
 	struct json_object *o;
 	enum json_tokener_error why;
 
+	while (len && strchr(" \t\r\n", text[len - 1]))
+		len--;
 	if (len > BYTES_MAX) {
 		error_set(err, "the answer has more than %d bytes", BYTES_MAX);
 		return NULL;
 	}
 	tok = json_tokener_new_ex(DEPTH_MAX);
 	if (!tok)
-		abort();                                    /* out of memory */
-	o = json_tokener_parse_ex(tok, text, (int)len + 1); /* with its NUL: a number may end it */
+		abort(); /* out of memory */
+	json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+	o = json_tokener_parse_ex(tok, text, (int)len);
 	why = json_tokener_get_error(tok);
 	json_tokener_free(tok);
 	if (why == json_tokener_success && json_object_is_type(o, json_type_object))
@@ -132,6 +137,16 @@ const char *acme_json_string(struct json_object *o, const char *key, struct erro
 	return text;
 }
 
+const char *acme_json_url(struct json_object *o, const char *key, struct error *err)
+{
+	const char *url = acme_json_string(o, key, err);
+
+	if (!url || acme_is_url(url))
+		return url;
+	error_set(err, "its \"%s\" is no URL", key);
+	return NULL;
+}
+
 struct json_object *acme_json_array(struct json_object *o, const char *key, struct error *err)
 {
 	struct json_object *list;
@@ -140,6 +155,49 @@ struct json_object *acme_json_array(struct json_object *o, const char *key, stru
 		return list;
 	error_set(err, "the answer has no \"%s\", or it is no list", key);
 	return NULL;
+}
+
+bool acme_is_url(const char *text)
+{
+	size_t len = strlen(text);
+
+	if (!(str_starts(text, "https://") || str_starts(text, "http://")) || len > URL_MAX)
+		return false;
+	for (size_t i = 0; i < len; i++)
+		if (text[i] <= ' ' || text[i] > '~' || strchr("\"<>\\^`{|}", text[i]))
+			return false;
+	return true;
+}
+
+/* A link-value's parameters, which end at `end`. */
+static bool is_alternate(const char *params, const char *end)
+{
+	static const char *const forms[] = {"rel=\"alternate\"", "rel=alternate"};
+
+	for (size_t i = 0; i < 2; i++)
+		if (memmem(params, (size_t)(end - params), forms[i], strlen(forms[i])))
+			return true;
+	return false;
+}
+
+char *acme_next_alternate(const char **header)
+{
+	const char *open, *close, *end;
+	char *url = NULL;
+
+	while (!url && (open = strchr(*header, '<')) && (close = strchr(open, '>'))) {
+		end = close;
+		for (bool quoted = false; *end && (quoted || *end != ','); end++)
+			quoted ^= *end == '"';
+		*header = end;
+		if (is_alternate(close, end))
+			url = mem_strndup(open + 1, (size_t)(close - open - 1));
+		if (url && !acme_is_url(url)) {
+			free(url);
+			url = NULL;
+		}
+	}
+	return url;
 }
 
 int64_t acme_parse_time(const char *text)

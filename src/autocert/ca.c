@@ -154,7 +154,7 @@ static int prove_control(struct run *r, const struct acme_order *o, struct error
 	size_t n = 0;
 	int rc = -1;
 
-	if (acme_order_challenges(r->acme, o, &v, &n, err) < 0) {
+	if (acme_order_challenges(r->acme, o, &r->domains, &v, &n, err) < 0) {
 		ca_failed(r);
 	} else if (n && records_put(r, v, n, err) < 0) {
 		r->failure = FAILURE_ORDER;

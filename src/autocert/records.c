@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "acme/order.h"
+#include "acme/challenge.h"
 #include "autocert/run.h"
 #include "base/clock.h"
 #include "base/mem.h"

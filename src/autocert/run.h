@@ -3,8 +3,8 @@
 #ifndef LINTEL_AUTOCERT_RUN_H
 #define LINTEL_AUTOCERT_RUN_H
 
+#include "acme/challenge.h"
 #include "acme/client.h"
-#include "acme/order.h"
 #include "autocert/obtain.h"
 #include "autocert/pseudo.h"
 #include "dns/provider.h"
