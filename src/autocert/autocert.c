@@ -382,6 +382,12 @@ void autocert_free(struct autocert *ac)
 
 /* Forced renewals */
 
+/* From the first step until every worker serves it. */
+static bool is_renewing(const struct provider *p)
+{
+	return p->forced || p->ordering || (p->swapping && p->last.result == OBTAIN_RENEWED);
+}
+
 static bool is_meant(const struct provider *p, const char *name)
 {
 	return !name || strcmp(p->conf->name, name) == 0;
@@ -400,8 +406,7 @@ enum autocert_asked autocert_may_renew(const struct autocert *ac, const char *na
 			asked = asked == ASKED_STARTED ? asked : ASKED_NOTHING;
 			continue;
 		}
-		if (p->forced || p->ordering || (p->swapping && p->last.result == OBTAIN_RENEWED) ||
-			ac->stopping)
+		if (is_renewing(p) || ac->stopping)
 			return ASKED_RUNNING;
 		asked = ASKED_STARTED;
 	}
@@ -446,7 +451,7 @@ bool autocert_get(const struct autocert *ac, size_t i, struct autocert_status *o
 	*out = (struct autocert_status){
 		.conf = p->conf,
 		.last = p->looked ? &p->last : NULL,
-		.running = p->ordering || (p->forced && p->running),
+		.running = is_renewing(p),
 		.renewals = p->renewals,
 		.failures = p->failures,
 	};

@@ -67,7 +67,7 @@ void autocert_unwatch(struct autocert *ac, struct autocert_watch *w);
 struct autocert_status {
 	const struct conf_autocert *conf;
 	const struct obtained *last; /* what the last look found; NULL = `local`, or none yet */
-	bool running;                /* a certificate is being obtained */
+	bool running;                /* a certificate is being obtained, or swapped */
 	uint64_t renewals, failures; /* since start */
 };
 

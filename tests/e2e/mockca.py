@@ -174,14 +174,14 @@ class Updates:
             if message is None:
                 return
             self.before(number)
-            with socket.create_connection(self.to, timeout=10) as server:
-                server.sendall(message)
-                answer = read_message(server)
-            self.after(number)
             try:
-                connection.sendall(answer)
+                with socket.create_connection(self.to, timeout=10) as server:
+                    server.sendall(message)
+                    answer = read_message(server)
+                self.after(number)
+                connection.sendall(answer or b"")
             except OSError:
-                pass
+                pass  # one of them is gone
 
     def close(self):
         self.listener.close()

@@ -30,7 +30,13 @@ def extra(n):
 
 @pytest.fixture
 def daemon(run, serve):
-    return run(configure(serve, extra=[extra(1)]))
+    """One that has its certificates, and is done with them."""
+    started = run(configure(serve, extra=[extra(1)]))
+    proxy.wait_until(
+        "nothing is renewed",
+        lambda: not [c for c in started.get("/api/v1/certs").json["certificates"] if c["renewing"]],
+    )
+    return started
 
 
 def der(daemon, name="a.example"):
