@@ -594,6 +594,7 @@ def test_swap_is_seen_at_once(run, serve, figure):
             for m in re.finditer(rf"T(\d\d):(\d\d):(\d\d)\.(\d{{3}})Z .*{words}", daemon.log)
         ]
 
+    daemon.wait_log("is served", 21)  # a line is written a little after what it tells of
     issued, swapped = times("certificate obtained"), times("is served")
     assert len(issued) == len(swapped) == 21
     figure("files renamed to served by all", f"{max(b - a for a, b in zip(issued, swapped))} ms at most")
