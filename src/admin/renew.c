@@ -1,5 +1,6 @@
 /* Forced renewals: started by a POST or a WebSocket, and watched as JSON lines or text frames. */
 #include <event2/buffer.h>
+#include <event2/bufferevent.h>
 #include <event2/keyvalq_struct.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 
 #define IN_PROGRESS "cert renewal already in progress" /* the seed's words */
 #define NOTHING     "there is nothing to renew: the provider is local"
+#define UNREAD_MAX  (1 << 20) /* bytes of JSON lines that a client has not taken */
 
 /* Who watches: exactly one of `req` and `ws` is set. */
 struct watcher {
@@ -51,6 +53,18 @@ static void watcher_free(struct watcher *w)
 
 /* ---- JSON lines ---- */
 
+/* Ends the connection of one that does not read. */
+static bool is_dropped(struct watcher *w)
+{
+	struct evhttp_connection *evcon = evhttp_request_get_connection(w->req);
+	struct bufferevent *bev = evcon ? evhttp_connection_get_bufferevent(evcon) : NULL;
+
+	if (!bev || evbuffer_get_length(bufferevent_get_output(bev)) <= UNREAD_MAX)
+		return false;
+	evhttp_connection_free(evcon); /* and the request */
+	return true;
+}
+
 static void on_line_event(struct autocert_watch *watch, const struct autocert_event *e)
 {
 	struct watcher *w = of(watch);
@@ -65,12 +79,14 @@ static void on_line_event(struct autocert_watch *watch, const struct autocert_ev
 	evhttp_send_reply_chunk(w->req, line); /* nothing, when the client has left */
 	evbuffer_free(line);
 	json_object_put(o);
-	if (e->step != STEP_DONE)
-		return;
-	conns_answer(w->a->conns, w->req);
-	evhttp_send_reply_end(w->req);
-	w->watching = false;
-	watcher_free(w);
+	if (e->step == STEP_DONE) {
+		conns_answer(w->a->conns, w->req);
+		evhttp_send_reply_end(w->req);
+		w->watching = false;
+		watcher_free(w);
+	} else if (is_dropped(w)) {
+		watcher_free(w);
+	}
 }
 
 static void stream(struct admin *a, struct evhttp_request *req, const char *name)
@@ -97,15 +113,15 @@ static int read_body(struct evhttp_request *req, char **name, struct error *err)
 	size_t len = evbuffer_get_length(body);
 	char *text = mem_strndup(len ? (char *)evbuffer_pullup(body, -1) : "{}", len ? len : 2);
 	struct json_object *o = json_tokener_parse(text), *m = NULL;
+	bool named = json_object_object_get_ex(o, "name", &m);
 	int rc = 0;
 
 	*name = NULL;
-	if (!json_object_is_type(o, json_type_object))
-		rc = error_set(err, "the body is no JSON object: {} or {\"name\": \"extra[1]\"}");
-	else if (json_object_object_get_ex(o, "name", &m) &&
-		 !json_object_is_type(m, json_type_string))
+	if (!json_object_is_type(o, json_type_object) || json_object_object_length(o) > named)
+		rc = error_set(err, "the body must be {} or {\"name\": \"extra[1]\"}");
+	else if (named && !json_object_is_type(m, json_type_string))
 		rc = error_set(err, "\"name\" is no text");
-	else if (m)
+	else if (named)
 		*name = mem_strdup(json_object_get_string(m));
 	json_object_put(o);
 	free(text);
@@ -151,6 +167,9 @@ void post_renew(struct admin *a, struct evhttp_request *req)
 
 /* ---- WebSocket ---- */
 
+#define NORMAL     1000 /* RFC 6455, 7.4.1 */
+#define GOING_AWAY 1001
+
 static void on_ws_gone(void *arg)
 {
 	watcher_free(arg);
@@ -162,8 +181,10 @@ static void on_ws_event(struct autocert_watch *watch, const struct autocert_even
 	char date[CLOCK_RFC3339_SIZE], *line;
 
 	if (e->step == STEP_DONE) {
+		bool stopped = !e->ok && w->a->ops.view(w->a->ops.arg)->draining;
+
 		w->watching = false;
-		ws_close(w->ws, 1000);
+		ws_close(w->ws, stopped ? GOING_AWAY : NORMAL);
 		return;
 	}
 	line = mem_printf("%s %s autocert: %s: %s", clock_rfc3339(date, clock_wall_s(), -1),
@@ -185,14 +206,34 @@ static void open_ws(
 		return;
 	}
 	ws_send(w->ws, asked == ASKED_RUNNING ? IN_PROGRESS : NOTHING);
-	ws_close(w->ws, 1000);
+	ws_close(w->ws, NORMAL);
+}
+
+/* ?name=extra[1] or nothing; a word that is written wrongly must not renew all of them. */
+static int read_query(
+	struct evhttp_request *req, struct evkeyvalq *params, const char **name, struct error *err)
+{
+	const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(req));
+	struct evkeyval *p;
+
+	*name = NULL;
+	if (evhttp_parse_query_str(query ? query : "", params) < 0)
+		return error_set(err, "the query cannot be read: ?name=extra[1], or none");
+	TAILQ_FOREACH (p, params, next) {
+		if (*name || strcmp(p->key, "name") != 0) {
+			evhttp_clear_headers(params);
+			return error_set(err, "the query must be ?name=extra[1], or none");
+		}
+		*name = p->value;
+	}
+	return 0;
 }
 
 void get_renew(struct admin *a, struct evhttp_request *req)
 {
-	const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(req)), *name;
 	enum autocert_asked asked;
 	struct evkeyvalq params;
+	const char *name;
 	struct error err;
 	int status;
 
@@ -208,11 +249,10 @@ void get_renew(struct admin *a, struct evhttp_request *req)
 		admin_answer_message(a, req, status, err.text);
 		return;
 	}
-	if (evhttp_parse_query_str(query ? query : "", &params) < 0) {
-		admin_answer_message(a, req, 400, "the query cannot be read");
+	if (read_query(req, &params, &name, &err) < 0) {
+		admin_answer_message(a, req, 400, err.text);
 		return;
 	}
-	name = evhttp_find_header(&params, "name");
 	asked = a->ops.may_renew(a->ops.arg, name);
 	if (asked == ASKED_UNKNOWN)
 		answer_unknown(a, req, name);
@@ -227,7 +267,7 @@ void watchers_close(struct admin *a)
 
 	while ((w = LIST_FIRST(&a->watchers))) {
 		if (w->ws) {
-			ws_close(w->ws, 1001);
+			ws_close(w->ws, GOING_AWAY);
 			ws_abandon(w->ws);
 		} else if (!evhttp_request_get_connection(w->req)) {
 			evhttp_send_reply_end(w->req); /* frees it: nobody else will */

@@ -16,8 +16,10 @@
 #define KEY_LEN     24                                     /* of 16 bytes in base64 */
 #define MESSAGE_MAX (64 << 10)                             /* bytes, of the client's */
 #define OUTPUT_MAX  (256 << 10)                            /* queued in the bufferevent */
-#define QUEUE_MAX   (1 << 20)                              /* for one that does not read */
-#define CLOSE_S     10
+/* Queued beyond that, for one that does not read: */
+#define QUEUE_MAX    (1 << 20) /* bytes */
+#define MESSAGES_MAX 4096      /* the answers to its pings may have no bytes */
+#define CLOSE_S      10
 
 struct ws {
 	struct evhttp_connection *evcon;
@@ -131,12 +133,18 @@ static ssize_t on_give_bytes(
 	return (ssize_t)len;
 }
 
+static bool is_overfull(struct ws *ws)
+{
+	return wslay_event_get_queued_msg_length(ws->ctx) > QUEUE_MAX ||
+	       wslay_event_get_queued_msg_count(ws->ctx) > MESSAGES_MAX;
+}
+
 /* Moves frames out. A close would overtake text that is queued: it is queued when that is gone. */
 static void pump(struct ws *ws)
 {
 	if (ws->over)
 		return;
-	if (wslay_event_send(ws->ctx) < 0) {
+	if (wslay_event_send(ws->ctx) < 0 || is_overfull(ws)) {
 		end_soon(ws);
 		return;
 	}
@@ -153,15 +161,16 @@ static void pump(struct ws *ws)
 
 static void on_readable(struct bufferevent *bev, void *arg)
 {
+	const struct timeval patience = {.tv_sec = CLOSE_S};
 	struct ws *ws = arg;
 
 	(void)bev;
 	if (ws->over)
 		return;
+	/* What is no frame has made wslay queue a close. */
 	if (wslay_event_recv(ws->ctx) < 0)
-		end_soon(ws);
-	else
-		pump(ws);
+		event_add(ws->end, &patience);
+	pump(ws);
 }
 
 static void on_written(struct bufferevent *bev, void *arg)
@@ -233,10 +242,6 @@ void ws_send(struct ws *ws, const char *text)
 
 	if (ws->over || ws->close_code)
 		return;
-	if (wslay_event_get_queued_msg_length(ws->ctx) > QUEUE_MAX) {
-		end_soon(ws); /* it does not read */
-		return;
-	}
 	wslay_event_queue_msg(ws->ctx, &msg);
 	pump(ws);
 }
@@ -254,6 +259,13 @@ void ws_close(struct ws *ws, unsigned code)
 
 void ws_abandon(struct ws *ws)
 {
+	struct evbuffer *output = bufferevent_get_output(ws->bev);
+
+	/* What is not written by now is lost with the bufferevent, the close frame too. */
+	if (!ws->over) {
+		evbuffer_unfreeze(output, 1);
+		evbuffer_write(output, bufferevent_getfd(ws->bev));
+	}
 	evhttp_connection_set_closecb(ws->evcon, NULL, NULL);
 	bufferevent_setcb(ws->bev, NULL, NULL, NULL, NULL);
 	ws_free(ws);

@@ -1,5 +1,4 @@
-/* The admin listener as clients see it: a thread runs it on an event loop, the tests talk to it
- * over real sockets, byte for byte where that matters, and through fetch() else. */
+/* The admin listener as clients see it, but for renewals (test_renew.c). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,255 +17,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "admin/admin.h"
+#include "adminpeer.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "certgen.h"
 #include "http/fetch.h"
 
-/* ---- the daemon's side ---- */
-
-#define WAITING_MAX 8
-
-static struct {
-	struct conf_admin conf;
-	struct admin *admin;
-	pthread_t thread;
-	int commands[2]; /* a pipe: what on_command() does */
-	uint16_t port;
-
-	/* What the functions given to admin answer. */
-	struct admin_view view;
-	struct problems reasons;
-	struct problems reload_problems;
-	bool reload_at_once;
-	atomic_int reloads; /* begun */
-	admin_reload_done *done[WAITING_MAX];
-	void *done_arg[WAITING_MAX];
-} d;
-
-static const struct admin_view *get_view(void *arg)
-{
-	return &d.view;
-}
-
-static void get_unready(void *arg, struct problems *reasons)
-{
-	for (size_t i = 0; i < d.reasons.n; i++)
-		problems_add(reasons, "%s", d.reasons.lines[i]);
-}
-
-static void start_reload(void *arg, admin_reload_done *done, void *done_arg)
-{
-	int i = atomic_fetch_add(&d.reloads, 1);
-
-	if (d.reload_at_once) {
-		done(done_arg, &d.reload_problems);
-		return;
-	}
-	assert_true(i < WAITING_MAX);
-	d.done[i] = done;
-	d.done_arg[i] = done_arg;
-}
-
-static void finish_reloads(void)
-{
-	for (int i = 0; i < WAITING_MAX; i++) {
-		if (d.done[i])
-			d.done[i](d.done_arg[i], &d.reload_problems);
-		d.done[i] = NULL;
-	}
-}
-
-static void on_command(evutil_socket_t fd, short what, void *arg)
-{
-	char command;
-
-	assert_int_equal(read(fd, &command, 1), 1);
-	switch (command) {
-	case 'd': finish_reloads(); break;
-	case 'c': admin_configure(d.admin, &d.conf); break;
-	case 'q': event_base_loopbreak(arg); break;
-	}
-}
-
-static void *run(void *arg)
-{
-	const struct admin_ops ops = {
-		.view = get_view, .unready = get_unready, .reload = start_reload};
-	struct event_base *base = event_base_new();
-	struct event *commands =
-		event_new(base, d.commands[0], EV_READ | EV_PERSIST, on_command, base);
-	struct error err;
-
-	event_add(commands, NULL);
-	assert_int_equal(admin_start(d.admin, base, &ops, &err), 0);
-	event_base_dispatch(base);
-	finish_reloads();
-	admin_close(d.admin);
-	event_free(commands);
-	event_base_free(base);
-	return NULL;
-}
-
-static void command(char c)
-{
-	assert_int_equal(write(d.commands[1], &c, 1), 1);
-}
-
-static uint16_t free_port(void)
-{
-	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof(in);
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-	assert_int_equal(bind(fd, (struct sockaddr *)&in, len), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
-	close(fd);
-	return ntohs(in.sin_port);
-}
-
-static void start_at(const char *address, const char *token)
-{
-	struct error err = {""};
-
-	assert_int_equal(address_parse(&d.conf.address, address, &err), 0);
-	d.conf.token = mem_strdup(token);
-	d.admin = admin_open(&d.conf, &err);
-	assert_string_equal(err.text, "");
-	assert_non_null(d.admin);
-	assert_int_equal(pipe(d.commands), 0);
-	assert_int_equal(pthread_create(&d.thread, NULL, run, NULL), 0);
-}
-
-static void start(const char *token)
-{
-	char address[64];
-
-	d.port = free_port();
-	snprintf(address, sizeof(address), "127.0.0.1:%u", d.port);
-	start_at(address, token);
-}
-
-static int stop(void **state)
-{
-	if (d.thread) {
-		command('q');
-		pthread_join(d.thread, NULL);
-		close(d.commands[0]);
-		close(d.commands[1]);
-	}
-	address_clear(&d.conf.address);
-	free(d.conf.token);
-	problems_clear(&d.reasons);
-	problems_clear(&d.reload_problems);
-	memset(&d, 0, sizeof(d));
-	return 0;
-}
-
-/* ---- the client's side ---- */
-
-static int connect_to(void)
-{
-	struct timeval patience = {.tv_sec = 60}; /* so that a fault ends the test */
-	struct endpoint e;
-	int fd;
-
-	assert_int_equal(address_to_endpoint(&d.conf.address, &e, NULL), 0);
-	fd = socket(e.sa.sa_family, SOCK_STREAM, 0);
-	assert_int_equal(connect(fd, &e.sa, e.len), 0);
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	return fd;
-}
-
-static void send_text(int fd, const char *text)
-{
-	size_t len = strlen(text);
-
-	assert_int_equal(send(fd, text, len, MSG_NOSIGNAL), len);
-}
-
-/* Everything up to the end of the connection. Static storage of one answer. */
-static const char *receive(int fd)
-{
-	static char answer[1 << 20];
-	size_t len = 0;
-	ssize_t n;
-
-	while ((n = recv(fd, answer + len, sizeof(answer) - 1 - len, 0)) > 0)
-		len += (size_t)n;
-	assert_true(n == 0 || errno == ECONNRESET);
-	answer[len] = '\0';
-	close(fd);
-	return answer;
-}
-
-static const char *ask(const char *request)
-{
-	int fd = connect_to();
-
-	send_text(fd, request);
-	return receive(fd);
-}
-
-/* "GET /path", and lines of headers each ending in \r\n. */
-static const char *ask_with(const char *method_path, const char *headers)
-{
-	char request[4096];
-
-	snprintf(request, sizeof(request), "%s HTTP/1.1\r\n%s\r\n", method_path, headers);
-	return ask(request);
-}
-
-#define HOST "Host: localhost\r\n"
-#define JSON "Content-Type: application/json\r\nContent-Length: 2\r\n"
-
-static int status_of(const char *answer)
-{
-	int status = 0;
-
-	if (sscanf(answer, "HTTP/%*d.%*d %d ", &status) != 1)
-		fail_msg("no answer: %s", answer);
-	return status;
-}
-
-static const char *body_of(const char *answer)
-{
-	const char *body = strstr(answer, "\r\n\r\n");
-
-	assert_non_null(body);
-	return body + 4;
-}
-
-static void assert_has(const char *text, const char *part)
-{
-	if (!strstr(text, part))
-		fail_msg("\"%s\" is not in: %s", part, text);
-}
-
-static void assert_lacks(const char *text, const char *part)
-{
-	if (strstr(text, part))
-		fail_msg("\"%s\" is in: %s", part, text);
-}
-
-/* The answer has this status and a JSON object with a message. Returns the message. */
-static const char *message_of(const char *answer, int status)
-{
-	static char message[1024];
-	struct json_object *o, *m;
-
-	if (status_of(answer) != status)
-		fail_msg("not %d: %s", status, answer);
-	assert_has(answer, "\r\nContent-Type: application/json\r\n");
-	assert_has(answer, "\r\nCache-Control: no-store\r\n");
-	o = json_tokener_parse(body_of(answer));
-	assert_non_null(o);
-	assert_true(json_object_object_get_ex(o, "message", &m));
-	snprintf(message, sizeof(message), "%s", json_object_get_string(m));
-	json_object_put(o);
-	return message;
-}
+/* ---- JSON ---- */
 
 static struct json_object *fetch_json(const char *path)
 {
@@ -284,12 +41,21 @@ static struct json_object *fetch_json(const char *path)
 	assert_int_equal(res.status, 200);
 	o = json_tokener_parse(res.body);
 	assert_non_null(o);
-	free(res.body);
+	fetch_response_clear(&res);
 	free(url);
 	return o;
 }
 
-/* ---- tests ---- */
+static void assert_json(struct json_object *o, const char *pointer, const char *want)
+{
+	struct json_object *part;
+
+	if (json_pointer_get(o, pointer, &part) < 0)
+		fail_msg("there is no %s", pointer);
+	assert_string_equal(json_object_to_json_string_ext(part, JSON_C_TO_STRING_PLAIN), want);
+}
+
+/* ---- requests ---- */
 
 static void healthz_is_ok(void **state)
 {
@@ -638,13 +404,13 @@ static void works_on_a_unix_socket(void **state)
 	req.unix_path = path;
 	assert_int_equal(fetch(&req, &res, &err), 0);
 	assert_int_equal(res.status, 200);
-	free(res.body);
+	fetch_response_clear(&res);
 
 	/* A second one finds it alive, and leaves it. */
 	assert_null(admin_open(&d.conf, &err));
 	assert_has(err.text, "is taken");
 	assert_int_equal(fetch(&req, &res, &err), 0);
-	free(res.body);
+	fetch_response_clear(&res);
 
 	stop(NULL);
 	assert_int_equal(lstat(path, &st), -1);
@@ -722,15 +488,6 @@ static void fill_view(void)
 	d.view.stats.bytes_in = 18446744073709551615u;
 	d.view.stats.accept_paused_ms = 1050;
 	d.view.stats.handshake_failures[HANDSHAKE_TIMEOUT] = 9;
-}
-
-static void assert_json(struct json_object *o, const char *pointer, const char *want)
-{
-	struct json_object *part;
-
-	if (json_pointer_get(o, pointer, &part) < 0)
-		fail_msg("there is no %s", pointer);
-	assert_string_equal(json_object_to_json_string_ext(part, JSON_C_TO_STRING_PLAIN), want);
 }
 
 static void status_tells_all(void **state)
