@@ -36,7 +36,10 @@ static int sync_folders(const char *cert_path, const char *key_path, struct erro
 	return file_sync_folder(key_path, err) < 0 ? -1 : file_sync_folder(cert_path, err);
 }
 
-int store_write_pair(const char *cert_path, const char *cert_pem, const char *key_path,
+/* A reload that repairs must not meet a swap in the middle. */
+static pthread_mutex_t pairs = PTHREAD_MUTEX_INITIALIZER;
+
+static int write_pair(const char *cert_path, const char *cert_pem, const char *key_path,
 	const char *key_pem, struct error *err)
 {
 	if (make_folder_of(key_path, err) < 0 || make_folder_of(cert_path, err) < 0 ||
@@ -48,6 +51,17 @@ int store_write_pair(const char *cert_path, const char *cert_pem, const char *ke
 	if (file_commit(key_path, err) < 0 || file_commit(cert_path, err) < 0)
 		return -1;
 	return sync_folders(cert_path, key_path, err);
+}
+
+int store_write_pair(const char *cert_path, const char *cert_pem, const char *key_path,
+	const char *key_pem, struct error *err)
+{
+	int rc;
+
+	pthread_mutex_lock(&pairs);
+	rc = write_pair(cert_path, cert_pem, key_path, key_pem, err);
+	pthread_mutex_unlock(&pairs);
+	return rc;
 }
 
 #define NO_PAIR INT64_MIN
@@ -62,7 +76,7 @@ static int64_t pair_date(const char *cert_path, const char *key_path)
 	return date;
 }
 
-int store_repair_pair(const char *cert_path, const char *key_path, struct error *err)
+static int repair_pair(const char *cert_path, const char *key_path, struct error *err)
 {
 	char *new_cert = mem_printf("%s.new", cert_path), *new_key = mem_printf("%s.new", key_path);
 	int64_t staged, in_place;
@@ -91,6 +105,16 @@ int store_repair_pair(const char *cert_path, const char *key_path, struct error 
 out:
 	free(new_cert);
 	free(new_key);
+	return rc;
+}
+
+int store_repair_pair(const char *cert_path, const char *key_path, struct error *err)
+{
+	int rc;
+
+	pthread_mutex_lock(&pairs);
+	rc = repair_pair(cert_path, key_path, err);
+	pthread_mutex_unlock(&pairs);
 	return rc;
 }
 
