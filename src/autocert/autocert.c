@@ -180,6 +180,7 @@ static void start_swap(struct autocert *ac, struct provider *p)
 static void conclude(struct autocert *ac, struct provider *p, bool was_forced)
 {
 	const struct obtained *o = &p->last;
+	int64_t now = clock_wall_s();
 
 	p->due = o->due;
 	switch (o->result) {
@@ -188,7 +189,9 @@ static void conclude(struct autocert *ac, struct provider *p, bool was_forced)
 		start_swap(ac, p);
 		return;
 	case OBTAIN_FAILED: p->failures++; break;
-	case OBTAIN_KEPT: /* somebody else may have put other files there */
+	case OBTAIN_KEPT:          /* somebody else may have put other files there */
+		if (p->due <= now) /* whatever it is: it must not run in circles */
+			p->due = now + 1;
 		if (o->cert && !ac->owner.serves(ac->owner.arg, p->conf, o->cert))
 			start_swap(ac, p);
 		break;
@@ -260,9 +263,14 @@ void autocert_tick(struct autocert *ac)
 	for (size_t i = 0; i < ac->n && !ac->stopping; i++) {
 		struct provider *p = ac->providers[i];
 
-		if (!is_local(p->conf) && !p->running && !p->swapping &&
-			(p->forced || now >= p->due))
+		if (p->running || p->swapping)
+			continue;
+		if (is_local(p->conf)) {
+			if (p->forced) /* before a reload made it local */
+				finish(ac, p, false);
+		} else if (p->forced || now >= p->due) {
 			start_run(ac, p);
+		}
 	}
 }
 
@@ -276,10 +284,10 @@ void autocert_swapped(struct autocert *ac, struct provider *p, const char *probl
 		free_provider(p);
 		return;
 	}
-	if (problem) {
+	if (problem && !ac->stopping) { /* else the next start serves it */
 		text = mem_printf("%s is not served yet: %s", p->conf->cert_path, problem);
 		say(ac, p, STEP_FAILED, LOG_ERROR, text);
-	} else if (p->last.result == OBTAIN_RENEWED) {
+	} else if (!problem && p->last.result == OBTAIN_RENEWED) {
 		text = mem_printf("%s is served", p->conf->cert_path);
 		say(ac, p, STEP_SWAPPED, LOG_INFO, text);
 	}
