@@ -290,7 +290,7 @@ static char *next_of(struct json_object *cert, int64_t now)
 static void print_failure(struct json_object *cert, int64_t now)
 {
 	int64_t then = json_object_get_int64(at(cert, "/last_failure/time"));
-	int64_t again = json_object_get_int64(at(cert, "/last_failure/retry_at"));
+	int64_t again = json_object_get_int64(at(cert, "/next_renewal"));
 	char ago[32], in[32];
 
 	if (!at(cert, "/last_failure"))

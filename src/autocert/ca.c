@@ -95,6 +95,15 @@ static int resume_order(struct run *r, struct acme_order *o, struct error *err)
 		*err = why;
 		return ca_failed(r);
 	}
+	/* It came to nothing while nobody looked: a failure like any other. */
+	if (r->wanted && !r->forced &&
+		schedule_is_waiting(r->state->failed_at, r->state->retry_at, clock_wall_s())) {
+		error_set(
+			err, "the order that was open, %s: %.700s", r->state->order_url, why.text);
+		r->noted = true;
+		r->failure = FAILURE_ORDER;
+		return ca_failed(r);
+	}
 	run_say(r, STEP_NOTE, LOG_INFO, "the order %s is given up: %s", r->state->order_url,
 		why.text);
 	run_forget_order(r);
@@ -106,6 +115,7 @@ static int note_attempt(struct run *r, struct error *err)
 {
 	struct state *s = r->state;
 	int64_t now = clock_wall_s();
+	bool serves = r->out->cert && r->out->cert->not_after > now;
 	char *lock = mem_printf("%s/lock", r->o->conf->state_dir);
 	int rc = store_check_room(lock, err);
 
@@ -116,8 +126,7 @@ static int note_attempt(struct run *r, struct error *err)
 	r->noted = true;
 	s->attempts++;
 	s->failed_at = now;
-	s->retry_at = schedule_retry_at(
-		FAILURE_ORDER, s->attempts, r->out->cert != NULL, now, 0, run_draw());
+	s->retry_at = schedule_retry_at(FAILURE_ORDER, s->attempts, serves, now, 0, run_draw());
 	run_set_failure(r, NULL);
 	return store_mark_failure(r->a, now, err) < 0 ? -1 : run_save(r, err);
 }
@@ -234,6 +243,8 @@ int ca_obtain(struct run *r, struct error *err)
 	if (open_account(r, err) < 0)
 		return -1;
 	resumed = resume_order(r, &o, err);
+	if (!resumed && !r->wanted)
+		return 1;
 	if (resumed < 0 || (!resumed && place_order(r, &o, err) < 0))
 		goto out;
 	r->noted = true;

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "acme/client.h"
+#include "acme/ari.h"
 #include "autocert/key.h"
 #include "autocert/run.h"
 #include "autocert/store.h"
@@ -45,19 +45,37 @@ static int obtain_from_pseudo(struct run *r, struct error *err)
 
 /* ---- what follows from it ---- */
 
-static void succeed(struct run *r)
+/* No failure, no order: all that was is over. */
+static void settle(struct run *r)
 {
 	struct state *s = r->state;
 
-	r->out->result = OBTAIN_RENEWED;
 	s->attempts = s->unreachable = 0;
 	s->failed_at = s->retry_at = 0;
-	s->obtained_at = clock_wall_s();
-	s->obtained_until = r->out->cert->not_after;
 	run_set_failure(r, NULL);
 	run_forget_order(r);
 	store_clear_failure(r->a);
-	run_save_or_warn(r);
+}
+
+static void succeed(struct run *r)
+{
+	r->out->result = OBTAIN_RENEWED;
+	r->state->obtained_at = clock_wall_s();
+	r->state->obtained_until = r->out->cert->not_after;
+	settle(r);
+}
+
+/* Cut off when the files were in place already: they are of the order that is open. */
+static bool is_of_open_order(const struct run *r)
+{
+	const struct cert *c = r->state->order_url ? r->out->cert : NULL;
+	EVP_PKEY *key = c ? store_get_order_key(r->o->conf->state_dir, r->a->id, NULL) : NULL;
+	struct cert_parsed parsed = {0};
+	bool same = key && cert_parse(c, &parsed, NULL) == 0 && EVP_PKEY_eq(parsed.key, key) == 1;
+
+	cert_parsed_clear(&parsed);
+	EVP_PKEY_free(key);
+	return same;
 }
 
 /* Told to stop: that is no failure, and the same goes on at the next start. */
@@ -73,7 +91,22 @@ static void interrupt(struct run *r)
 	}
 	run_save_or_warn(r);
 	run_say(r, STEP_NOTE, LOG_INFO, "stopped%s",
-		s->order_url ? "; the open order is gone on with at the next start" : "");
+		s->order_url ? "; the open order is gone on with later" : "");
+}
+
+static void decide(struct run *r, const struct error *broken, struct error *why);
+
+/* When it is tried again after a failure: not at all before it is due where somebody asked for it
+ * and there is no order to go on with. */
+static int64_t again_at(struct run *r)
+{
+	struct error err;
+
+	r->forced = false;
+	if (!r->out->cert || r->state->order_url)
+		return r->state->retry_at;
+	decide(r, &err, &err);
+	return r->out->renew_at > r->state->retry_at ? r->out->renew_at : r->state->retry_at;
 }
 
 static void fail(struct run *r, const struct error *why)
@@ -110,7 +143,7 @@ static void fail(struct run *r, const struct error *why)
 	run_say(r, STEP_FAILED, serves ? LOG_WARN : LOG_ERROR, "%s %s failed: %s; tried again %s",
 		serves ? "renewing the certificate of" : "getting a certificate for",
 		run_names_text(names, &r->domains), why->text,
-		clock_rfc3339(date, s->retry_at, -1));
+		clock_rfc3339(date, again_at(r), -1));
 }
 
 /* ---- what is there, and what is to be done ---- */
@@ -205,13 +238,23 @@ static void decide(struct run *r, const struct error *broken, struct error *why)
 	}
 }
 
-static bool ari_is_due(const struct run *r)
+/* When to ask the CA what it suggests for the certificate that is there; never where that is wanted
+ * anyway, or of nobody who could be asked. */
+static int64_t ari_due(const struct run *r)
 {
 	const struct cert *c = r->out->cert;
-	int64_t now = clock_wall_s(), check = r->state->ari_check_at;
+	int64_t now = clock_wall_s(), at = INT64_MAX, check = r->state->ari_check_at;
+	char *id;
 
-	return c && conf_is_acme(r->a) && c->not_after > now &&
-	       (!schedule_is_waiting(check - DAY_S, check, now) || !ca_ari_is_of(r->state, c));
+	if (!c || !conf_is_acme(r->a) || c->not_after <= now || r->out->renew_at <= now)
+		return at;
+	id = acme_ari_id(c->leaf, c->leaf_len);
+	if (id)
+		at = ca_ari_is_of(r->state, c) && schedule_is_waiting(check - DAY_S, check, now)
+			     ? check
+			     : now;
+	free(id);
+	return at;
 }
 
 /* Whether a certificate that is wanted is to be got now: not within the wait after a failure. */
@@ -231,37 +274,41 @@ static void obtain(struct run *r, const struct error *reason)
 {
 	char names[300];
 	struct error err = {""};
+	int rc;
 
 	run_say(r, STEP_START, LOG_INFO, "getting a certificate for %s: %s",
-		run_names_text(names, &r->domains), reason->text);
-	if ((conf_is_acme(r->a) ? ca_obtain(r, &err) : obtain_from_pseudo(r, &err)) == 0)
-		succeed(r);
-	else
+		run_names_text(names, &r->domains),
+		r->wanted ? reason->text : "an order is open still");
+	rc = conf_is_acme(r->a) ? ca_obtain(r, &err) : obtain_from_pseudo(r, &err);
+	if (rc < 0) {
 		fail(r, &err);
+	} else if (rc == 0) {
+		succeed(r);
+	} else {
+		settle(r);
+		records_clean_up(r, RECORDS_MS);
+	}
 }
 
 /* When to look again. */
 static void plan(struct run *r)
 {
 	struct obtained *out = r->out;
-	int64_t now = clock_wall_s(), due;
+	int64_t now = clock_wall_s(), due, check;
 
-	if (out->result == OBTAIN_RENEWED || (out->result == OBTAIN_KEPT && out->cert)) {
+	if (out->cert) {
 		struct error why;
 
 		r->forced = false; /* the next one is not */
 		decide(r, &why, &why);
 	}
+	if (r->state->order_url)
+		out->renew_at = 0; /* it is gone on with */
 	due = out->renew_at;
 	if (due < r->state->retry_at)
 		due = r->state->retry_at;
-	if (out->cert && conf_is_acme(r->a) && out->result != OBTAIN_FAILED) {
-		int64_t check = ca_ari_is_of(r->state, out->cert) ? r->state->ari_check_at : now;
-
-		if (check < due)
-			due = check;
-	}
-	out->due = schedule_look_at(now, due);
+	check = ari_due(r);
+	out->due = schedule_look_at(now, check < due ? check : due);
 }
 
 static struct cert *load(struct run *r, struct error *broken)
@@ -283,7 +330,6 @@ void obtain_run(const struct obtain *o, struct obtained *out)
 		.forced = o->forced,
 		.failure = FAILURE_EARLY};
 	struct error broken = {""}, why = {""};
-	bool wanted;
 
 	*out = (struct obtained){0};
 	choose_domains(&r.domains, &r.a->domains);
@@ -300,16 +346,17 @@ void obtain_run(const struct obtain *o, struct obtained *out)
 		run_say(&r, STEP_START, LOG_INFO, "the pseudo CA is needed");
 		fail(&r, &why);
 	} else {
+		if (is_of_open_order(&r))
+			succeed(&r);
 		if (!r.state->order_url)
 			records_clean_up(&r, RECORDS_MS);
 		decide(&r, &broken, &why);
-		wanted = clock_wall_s() >= out->renew_at;
-		if (ari_is_due(&r) && !r.forced && !wanted) {
+		if (ari_due(&r) <= clock_wall_s()) {
 			ca_ask_ari(&r);
 			decide(&r, &broken, &why);
-			wanted = clock_wall_s() >= out->renew_at;
 		}
-		if (wanted && may_try(&r))
+		r.wanted = clock_wall_s() >= out->renew_at;
+		if ((r.wanted || r.state->order_url) && may_try(&r))
 			obtain(&r, &why);
 	}
 	plan(&r);

@@ -75,12 +75,18 @@ void run_save_or_warn(const struct run *r)
 		run_say(r, STEP_NOTE, LOG_WARN, "%s", err.text);
 }
 
+/* Its key goes last: an order in the state has one. */
 void run_forget_order(struct run *r)
 {
+	struct error err;
+
 	free(r->state->order_url);
 	free(r->state->order_ca);
 	r->state->order_url = r->state->order_ca = NULL;
-	store_drop_order_key(r->o->conf->state_dir, r->a->id);
+	if (run_save(r, &err) == 0)
+		store_drop_order_key(r->o->conf->state_dir, r->a->id);
+	else
+		run_say(r, STEP_NOTE, LOG_WARN, "%s", err.text);
 }
 
 void run_set_failure(struct run *r, const char *text)

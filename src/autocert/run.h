@@ -24,6 +24,7 @@ struct run {
 	enum schedule_failure failure; /* of what kind one would be, now */
 	int64_t retry_at;              /* what the CA asks for then; 0 = nothing */
 	bool noted;                    /* this attempt is counted in the state */
+	bool wanted;                   /* a new certificate; else an order is open still */
 	struct error why;
 };
 
@@ -40,7 +41,7 @@ const char *run_names_text(char out[300], const struct conf_strings *names);
 /* Writes the state: nothing is begun that cannot be noted. */
 int run_save(const struct run *r, struct error *err);
 void run_save_or_warn(const struct run *r);
-void run_forget_order(struct run *r);
+void run_forget_order(struct run *r);                  /* and saves */
 void run_set_failure(struct run *r, const char *text); /* NULL = none */
 
 /* Checks the pair that was issued, and puts it in its place and into out->cert. */
@@ -53,7 +54,8 @@ int records_put(struct run *r, const struct acme_challenge *v, size_t n, struct 
 void records_clean_up(struct run *r, int64_t ms);
 #define RECORDS_MS 10000 /* that removing them may take */
 
-/* ca.c: from the directory to the files, by an ACME CA. */
+/* ca.c: from the directory to the files, by an ACME CA. 0, -1, or 1 where the order that was open
+ * is not any more, and no other is wanted. */
 int ca_obtain(struct run *r, struct error *err);
 /* What the CA suggests for the certificate that is there. No failure of anything. */
 void ca_ask_ari(struct run *r);

@@ -1,0 +1,191 @@
+"""What autocert makes of what it finds: files of others, orders that are open, waits that go on."""
+import datetime
+import json
+import pathlib
+import re
+import signal
+import time
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+import mockca
+import proxy
+from test_autocert import state_file, wait_failed
+
+@pytest.fixture
+def ca(mock_ca):
+    return mock_ca
+
+
+DAY = datetime.timedelta(days=1)
+
+
+def put_pair(daemon_dir, names, begin, end):
+    """A certificate of somebody's, without an issuer's key identifier, where autocert's lies."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = datetime.datetime.utcnow()
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "by hand")])
+    cert = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name)
+        .public_key(key.public_key()).serial_number(x509.random_serial_number())
+        .not_valid_before(now + begin).not_valid_after(now + end)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(n) for n in names]), False)
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    certs = daemon_dir / "state/certs"
+    certs.mkdir(parents=True, exist_ok=True)
+    (certs / "cert.crt").write_bytes(cert.public_bytes(serialization.Encoding.PEM))
+    (certs / "priv.key").touch(0o600)
+    (certs / "priv.key").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+
+
+def rests(daemon):
+    """Whether it comes to rest: reads no file for a second, where a loop reads thousands."""
+
+    def reads():
+        text = pathlib.Path(f"/proc/{daemon.pid}/io").read_text()
+        return int(re.search(r"syscr: (\d+)", text).group(1))
+
+    def is_quiet():
+        before = reads()
+        time.sleep(1)
+        return reads() - before < 5
+
+    return proxy.wait_until("it rests", is_quiet)
+
+
+def configure(ca, **more):
+    config = proxy.basic(["127.0.0.1:1"])
+    config["log"] = {"level": "debug"}
+    config["autocert"] = mockca.autocert(ca, ["example.test"], **more)
+    return config
+
+
+def orders(ca):
+    return ca.bed.log("pebble").count("Added order ")
+
+
+def at_a_challenge(daemon, ca):
+    """SIGKILL when the records are out and the CA is about to be told."""
+
+    def kill(kind, number):
+        if kind == "challenge" and daemon.process.poll() is None:
+            daemon.process.kill()
+            daemon.process.wait()
+            return mockca.Answer(503)  # to nobody
+        return None
+
+    ca.before = kill
+
+
+def test_a_certificate_of_somebody_is_left_alone(run, ca, tmp_path):
+    """No CA can be asked about it: that is no reason to look at it all the time."""
+    put_pair(tmp_path / "lintel0", ["example.test"], -DAY, 80 * DAY)
+    daemon = run(configure(ca))
+    assert rests(daemon)
+    assert ca.count("newOrder") == 0
+
+
+@pytest.mark.parametrize("end", [-DAY, DAY], ids=["expired", "old"])
+def test_a_reload_within_the_wait(run, ca, tmp_path, end):
+    """The wait after a failure goes on, in peace, and costs no order."""
+    ca.before = lambda kind, number: (
+        mockca.problem("rateLimited", status=429) if kind == "newOrder" else None
+    )
+    put_pair(tmp_path / "lintel0", ["example.test"], -80 * DAY, end)
+    daemon = run(configure(ca), ready="healthz")
+    wait_failed(daemon)
+    assert rests(daemon)
+    assert daemon.post("/api/v1/reload").status == 200
+    assert rests(daemon)
+    assert ca.count("newOrder") == 1
+
+
+@pytest.mark.short
+def test_killed_while_a_good_one_is_renewed(run, ca):
+    """The order that somebody forced is gone on with, though nothing else asks for it now."""
+    daemon = run(configure(ca), check=False)
+    before = orders(ca)
+    at_a_challenge(daemon, ca)
+    assert daemon.post("/api/v1/cert/renew", "{}").status == 202
+    assert daemon.wait(30) == -signal.SIGKILL
+    ca.reset()
+    daemon.start()
+    daemon.wait_log("is served$", 2)
+    assert ca.bed.leftovers() == ""
+    assert orders(ca) == before + 1
+    assert not list((daemon.dir / "state/autocert").glob("*.key"))
+
+
+def test_killed_when_the_files_are_in_place(run, ca):
+    """The state speaks of an order still, whose certificate is there: nothing is got twice, neither
+    now nor when the next one is due."""
+    daemon = run(configure(ca), check=False)
+    before, kept = orders(ca), {}
+    state = state_file(daemon, "main")
+    key = state.with_suffix(".key")
+
+    def keep(kind, number, answer):
+        if kind == "certificate":
+            kept.update({path: path.read_text() for path in (state, key)})
+
+    ca.after = keep
+    assert proxy.command("renew", "main", "-c", daemon.file).returncode == 0
+    daemon.stop()
+    for path, text in kept.items():
+        path.write_text(text)
+    daemon.start()
+    daemon.wait_log("is served$", 3)
+    assert "order" not in json.loads(state.read_text())
+    assert not key.exists()
+    assert orders(ca) == before + 1
+    assert proxy.command("renew", "main", "-c", daemon.file).returncode == 0
+    assert orders(ca) == before + 2
+
+
+def test_an_order_that_came_to_nothing_meanwhile(run, ca):
+    """It counts as a failure: the next one waits, whatever was restarted."""
+    daemon = run(configure(ca), ready="healthz", check=False)
+    at_a_challenge(daemon, ca)
+    assert daemon.wait(30) == -signal.SIGKILL
+
+    def fail(kind, number, answer):
+        if kind != "order":
+            return None
+        order = json.loads(answer.body)
+        order["status"] = "invalid"
+        order["error"] = {"type": "urn:ietf:params:acme:error:unauthorized", "detail": "wrong TXT"}
+        answer.body = json.dumps(order).encode()
+        return answer
+
+    ca.reset()
+    ca.after = fail
+    daemon.start()
+    failure = wait_failed(daemon)
+    assert "wrong TXT" in failure["message"] and "/my-order/" in failure["message"]
+    assert ca.count("newOrder") == 0
+    assert 60 <= failure["retry_at"] - failure["time"] <= 75
+    assert ca.bed.leftovers() == ""
+
+
+def test_forced_in_vain(run, ca):
+    """What is said of the next try is true: a certificate that is good is not got before its time."""
+    daemon = run(configure(ca))
+    ca.before = lambda kind, number: mockca.Answer(503)
+    done = proxy.command("renew", "main", "-c", daemon.file)
+    assert done.returncode == 1
+    answer = daemon.get("/api/v1/certs").json["certificates"][0]
+    assert answer["next_renewal"] > time.time() + 50 * 86400
+    date = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(answer["next_renewal"]))
+    assert f"tried again {date}" in done.stdout
+    table = proxy.command("certs", "-c", daemon.file).stdout
+    assert re.search(r"it is tried again in \d\dd", table), table
