@@ -1,10 +1,12 @@
 #include "offline.h"
 
 #include <openssl/rand.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "acme/account.h"
@@ -31,14 +33,28 @@ static int complain(const char *what, const struct error *err)
 	return EXIT_FAILURE;
 }
 
+/* Whom root becomes, so that the daemon can read what is made here: `user`, or whose state_dir it
+ * is where somebody else starts it as that one. NULL = nobody. */
+static const char *user_of(const struct conf *c)
+{
+	const struct passwd *owner;
+	struct stat st;
+
+	if (c->user || stat(c->state_dir, &st) < 0 || !st.st_uid)
+		return c->user;
+	owner = getpwuid(st.st_uid);
+	return owner ? owner->pw_name : NULL;
+}
+
 /* The configuration, read as who is going to use it. NULL after telling every problem. */
 static struct conf *load(const char *conf_file)
 {
 	struct problems p = {0};
 	struct conf *c = conf_load(conf_file, &p);
+	const char *user = c && geteuid() == 0 ? user_of(c) : NULL;
 	struct error err;
 
-	if (c && c->user && geteuid() == 0 && privileges_drop(c->user, &err) < 0)
+	if (user && privileges_drop(user, &err) < 0)
 		conf_problem(&p, c, c->places.user, NULL, "%s", err.text);
 	for (size_t i = 0; i < p.n; i++)
 		fprintf(stderr, "%s\n", p.lines[i]);

@@ -132,3 +132,30 @@ def test_unknown_user(config, tmp_path):
     assert re.search(r'lintel.yaml:\d+:\d+: user: there is no user "no-such-user"', done.stderr)
     if IS_ROOT:
         assert "no-such-user" in start_fails(daemon)
+
+
+@as_root
+@pytest.mark.parametrize("told", [True, False], ids=["user", "started-as"])
+def test_autocert_of_a_user(run, testbed, tmp_path, told):
+    """Files inside and outside of state_dir are the user's, those that root's commands make too:
+    where `user` says so, and where the daemon was started as that one."""
+    nobody = pwd.getpwnam("nobody")
+    bed = testbed()
+    config = proxy.basic(["127.0.0.1:1"], **({"user": "nobody"} if told else {}))
+    outside = tmp_path / "outside"
+    config["autocert"] = bed.autocert(
+        ["example.test"], cert_path=str(outside / "a.crt"), key_path=str(outside / "a.key")
+    )
+    for folder in (outside, tmp_path / "lintel0/state"):
+        folder.mkdir(parents=True)
+        os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+    become = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+    daemon = run(config, wrap=() if told else become)
+    url = proxy.command("account", "rollover", "-c", daemon.file)
+    assert url.returncode == 0, url.stderr
+    made = [p for d in (outside, daemon.dir / "state") for p in d.rglob("*") if p.is_file()]
+    assert {"a.crt", "a.key"} <= {p.name for p in made}
+    others = [p for p in made if p.stat().st_uid != nobody.pw_uid and p.name != "lock"]
+    assert not others
+    done = proxy.command("renew", "main", "-c", daemon.file)
+    assert done.returncode == 0 and "account reused" in done.stdout, done.stdout
