@@ -41,9 +41,11 @@ def test_stops(env, number, tmp_path):
             assert "backend 'app'" in done.stdout, done.stderr
             os.killpg(script.pid, number)
             assert script.wait(60) == 128 + number
+            assert members(script.pid) == {}
         finally:
-            script.kill()
-        assert members(script.pid) == []
+            for pid in members(script.pid):
+                os.kill(pid, signal.SIGKILL)
+            script.wait()
     for address in (env["LINTEL_DEMO_LISTEN"], env["LINTEL_DEMO_ADMIN"]):
         with pytest.raises(ConnectionRefusedError):
             host, _, port = address.rpartition(":")
@@ -62,6 +64,7 @@ def read(file):
 
 
 def members(session):
-    """The processes of a session."""
+    """The processes of a session: command lines by process id."""
     done = subprocess.run(["ps", "-o", "pid=,args=", "-s", str(session)], capture_output=True)
-    return [line for line in done.stdout.splitlines() if b"defunct" not in line]
+    lines = [line.split(None, 1) for line in done.stdout.splitlines() if b"defunct" not in line]
+    return {int(pid): args for pid, args in lines}
