@@ -288,6 +288,8 @@ def test_readyz_tells_certificates_that_are_missing(run, serve, ca):
     config = proxy.basic([serve(says("x")).address], [certificate])
     config["autocert"] = {"domains": ["a.example", "b.example", "*.c.example"]}
     daemon = run(config, ready="healthz")
+    listener = f"listener {daemon.address} is not up"  # a moment longer than the admin listener
+    proxy.wait_until("the listener", lambda: listener not in daemon.get("/readyz").text)
     answer = daemon.get("/readyz")
     assert answer.status == 503 and answer.json["reasons"] == [
         "autocert: main: no certificate for b.example",
