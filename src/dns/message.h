@@ -4,8 +4,9 @@
 #ifndef LINTEL_DNS_MESSAGE_H
 #define LINTEL_DNS_MESSAGE_H
 
+#include <stdbool.h> /* before ldns, which else makes a char of bool */
+
 #include <ldns/ldns.h>
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/address.h"

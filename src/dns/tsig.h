@@ -3,6 +3,8 @@
 #ifndef LINTEL_DNS_TSIG_H
 #define LINTEL_DNS_TSIG_H
 
+#include <stdbool.h> /* before ldns, which else makes a char of bool */
+
 #include <ldns/ldns.h>
 #include <stdint.h>
 
