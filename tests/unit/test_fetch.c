@@ -13,7 +13,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
+#include "base/stop.h"
+#include "base/str.h"
 #include "http/fetch.h"
 
 static struct {
@@ -21,6 +24,7 @@ static struct {
 	char *url;
 	const char *answer; /* NULL: reads, and says nothing until the client leaves */
 	char request[4096];
+	unsigned requests; /* that one connection is good for; 0 = one */
 	pthread_t thread;
 } server;
 
@@ -33,11 +37,14 @@ static void *serve(void *arg)
 	while ((n = recv(fd, server.request + len, sizeof(server.request) - 1 - len, 0)) > 0) {
 		len += (size_t)n;
 		server.request[len] = '\0';
-		if (server.answer && strstr(server.request, "\r\n\r\n"))
-			break;
-	}
-	if (server.answer)
+		if (!server.answer || !strstr(server.request, "\r\n\r\n"))
+			continue;
 		send(fd, server.answer, strlen(server.answer), MSG_NOSIGNAL);
+		if (server.requests <= 1)
+			break;
+		server.requests--;
+		len = 0;
+	}
 	close(fd);
 	return NULL;
 }
@@ -155,6 +162,122 @@ static void says_that_nobody_is_there(void **state)
 	assert_int_equal(fetch(&req, &res, &err), -1);
 }
 
+static void gives_the_headers(void **state)
+{
+	struct fetch_request req = {.method = "GET", .timeout_ms = 10000, .max_bytes = 5};
+	struct fetch_response res;
+	struct error err;
+
+	start("HTTP/1.1 100 Continue\r\nLink: <x>\r\n\r\n"
+	      "HTTP/1.1 200 OK\r\nlink: <a>\r\nLink:  <b> \r\nContent-Length: 0\r\nEmpty:\r\n\r\n");
+	req.url = server.url;
+	assert_int_equal(fetch(&req, &res, &err), 0);
+	stop();
+	assert_string_equal(fetch_header(&res, "LINK", 0), "<a>");
+	assert_string_equal(fetch_header(&res, "link", 1), "<b>");
+	assert_null(fetch_header(&res, "link", 2));
+	assert_string_equal(fetch_header(&res, "empty", 0), "");
+	fetch_response_clear(&res);
+}
+
+static void refuses_many_headers(void **state)
+{
+	struct fetch_request req = {.method = "GET", .timeout_ms = 10000, .max_bytes = 5};
+	struct fetch_response res;
+	struct str answer = {0};
+	struct error err;
+
+	str_addf(&answer, "HTTP/1.1 200 OK\r\n");
+	for (int i = 0; i < 100; i++)
+		str_addf(&answer, "X: %01000d\r\n", i);
+	str_addf(&answer, "Content-Length: 0\r\n\r\n");
+	start(answer.data);
+	req.url = server.url;
+	assert_int_equal(fetch(&req, &res, &err), -1);
+	assert_non_null(strstr(err.text, "headers have more than 65536 bytes"));
+	stop();
+	str_clear(&answer);
+}
+
+/* The server takes one connection only. */
+static void keeps_a_connection(void **state)
+{
+	struct fetch_request req = {.method = "GET", .timeout_ms = 10000, .max_bytes = 5};
+	struct fetch *f = fetch_new();
+	struct fetch_response res;
+	struct error err = {""};
+
+	server.requests = 3;
+	start("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+	req.url = server.url;
+	for (int i = 0; i < 3; i++) {
+		if (fetch_run(f, &req, &res, &err) < 0)
+			fail_msg("%s", err.text);
+		assert_string_equal(res.body, "hi");
+		fetch_response_clear(&res);
+	}
+	fetch_free(f);
+	stop();
+	server.requests = 0;
+}
+
+static struct stop stopped;
+
+static void *stop_soon(void *arg)
+{
+	(void)arg;
+	stop_wait(NULL, 30);
+	stop_set(&stopped);
+	return NULL;
+}
+
+static void can_be_stopped(void **state)
+{
+	struct fetch_request req = {
+		.method = "GET", .timeout_ms = 60000, .max_bytes = 5, .stop = &stopped};
+	struct fetch_response res;
+	struct error err;
+	int64_t began = clock_mono_ms();
+	pthread_t thread;
+
+	stop_init(&stopped, NULL);
+	start(NULL);
+	req.url = server.url;
+	pthread_create(&thread, NULL, stop_soon, NULL);
+	assert_int_equal(fetch(&req, &res, &err), -1);
+	assert_true(clock_mono_ms() - began < 30000); /* 30 ms, on a machine that is not busy */
+	assert_non_null(strstr(err.text, ": stopped"));
+	pthread_join(thread, NULL);
+	stop();
+	req.url = "http://127.0.0.1:1/";
+	assert_int_equal(fetch(&req, &res, &err), -1); /* nothing is begun any more */
+	assert_non_null(strstr(err.text, ": stopped"));
+	stop_clear(&stopped);
+}
+
+static void add_line(void *arg, const char *line)
+{
+	str_addf(arg, "[%s]", line);
+}
+
+static void gives_lines(void **state)
+{
+	struct str lines = {0};
+	struct fetch_request req = {
+		.method = "GET", .timeout_ms = 10000, .on_line = add_line, .arg = &lines};
+	struct fetch_response res;
+	struct error err;
+
+	start("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+	      "4\r\none\n\r\n2\r\ntw\r\n5\r\no\n\nth\r\n3\r\nree\r\n0\r\n\r\n");
+	req.url = server.url;
+	assert_int_equal(fetch(&req, &res, &err), 0);
+	stop();
+	assert_string_equal(lines.data, "[one][two][][three]");
+	fetch_response_clear(&res);
+	str_clear(&lines);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -164,6 +287,11 @@ int main(void)
 		cmocka_unit_test(refuses_half_an_answer),
 		cmocka_unit_test(gives_up),
 		cmocka_unit_test(says_that_nobody_is_there),
+		cmocka_unit_test(gives_the_headers),
+		cmocka_unit_test(refuses_many_headers),
+		cmocka_unit_test(keeps_a_connection),
+		cmocka_unit_test(can_be_stopped),
+		cmocka_unit_test(gives_lines),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

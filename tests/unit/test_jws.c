@@ -139,12 +139,14 @@ static void test_by_key(void **state)
 	EVP_PKEY *key = certgen_key("P-256");
 	struct parts p = take_apart(jws_sign(key, NULL, NULL, "https://ca.example/x", "", NULL));
 	char *jwk = acme_key_jwk(key);
+	struct json_object *expected;
 
 	(void)state;
 	assert_string_equal(p.payload, "");                       /* POST-as-GET */
 	assert_int_equal(json_object_object_length(p.header), 3); /* neither kid nor nonce */
-	assert_true(json_object_equal(
-		json_object_object_get(p.header, "jwk"), json_tokener_parse(jwk)));
+	expected = json_tokener_parse(jwk);
+	assert_true(json_object_equal(json_object_object_get(p.header, "jwk"), expected));
+	json_object_put(expected);
 	assert_null(strstr(p.signed_text, "\"d\""));
 	assert_true(verifies(&p, key));
 	free(jwk);
