@@ -378,10 +378,10 @@ int client_renew(const char *conf_file, const char *name)
 	answer = json_tokener_parse(p.refusal.data ? p.refusal.data : "");
 	if (p.done) {
 		status = !p.ok;
-	} else if (res.status == 200 && answer) { /* of the provider local */
+	} else if (res.status == 200 && at(answer, "/message")) { /* of the provider local */
 		puts(text(answer, "/message"));
 		status = 0;
-	} else if (answer) {
+	} else if (p.refusal.len) {
 		ask_say_refusal(&res, answer);
 	} else {
 		fprintf(stderr, "lintel: the daemon has gone away before the renewal was done\n");

@@ -1,5 +1,6 @@
 #include "table.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -26,6 +27,11 @@ void table_add(struct table *t, char *const cells[])
 	char *(*row)[TABLE_COLUMNS_MAX] = mem_grow(&t->rows, t->n++, sizeof(*t->rows));
 
 	memcpy(*row, cells, sizeof(*cells) * (size_t)t->columns);
+	/* Names in certificates may hold anything; it must not reach the terminal as such. */
+	for (int c = 0; c < t->columns; c++)
+		for (char *p = (*row)[c]; *p; p++)
+			if (iscntrl((unsigned char)*p))
+				*p = '?';
 }
 
 void table_print(struct table *t)

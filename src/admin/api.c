@@ -321,6 +321,7 @@ static void add_state(struct json_object *o, const struct admin_autocert *p)
 	add_int(failure, "time", last->state.failed_at);
 	add_string(failure, "message", last->state.failure);
 	add_int(failure, "retry_at", last->state.retry_at);
+	add_uint(failure, "attempts", last->state.attempts);
 	add(o, "last_failure", failure);
 }
 

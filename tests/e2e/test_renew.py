@@ -108,6 +108,7 @@ def test_post(daemon):
     for body, status in {
         '{"name": "nobody"}': 404,
         '{"name": 1}': 400,
+        '{"nam": "main"}': 400,
         "[]": 400,
         "{": 400,
         '{"name": "nobody"}' + " " * 70000: 413,
@@ -158,6 +159,9 @@ def test_websocket(daemon):
     assert der(daemon) != before
     frames, code = talk(daemon)
     assert code == 1000 and {f.split()[3] for f in frames} == {"main:", "extra[1]:"}
+    for query in ("?name=extra[1]", "?name=extra%5B1%5D"):
+        frames, code = talk(daemon, query)
+        assert code == 1000 and {f.split()[3] for f in frames} == {"extra[1]:"}
 
 
 def upgrade(daemon, **headers):
@@ -181,6 +185,7 @@ def test_handshakes_that_are_refused(daemon):
     assert upgrade(daemon, **{"Connection": "close"}).status == 426
     assert upgrade(daemon, Origin="http://evil.example").status == 403
     assert upgrade(daemon, query="?name=nobody").status == 404
+    assert upgrade(daemon, query="?nam=main").status == 400
     assert der(daemon) == before
 
 
@@ -256,23 +261,29 @@ def test_clients_that_leave(daemon):
 
 
 def test_stop_while_somebody_watches(run, testbed):
-    """The WebSocket is closed, the lines end, the process too."""
-    bed = testbed("--va-sleep", 15)
+    """The WebSocket is closed with 1001, the command says that it was not renewed, at once."""
+    bed = testbed("--va-sleep", 5, "--authz-reuse", 0)
     config = proxy.basic(["127.0.0.1:1"], limits={"drain": "1s"})
-    config["autocert"] = bed.autocert(["example.test"])
+    config["autocert"] = bed.autocert(["example.test"], extra=[{**extra(1), "domains": ["www.example.test"]}])
     daemon = run(config, ready="healthz")
-    proxy.wait_until("an order runs", lambda: "order placed" in daemon.log)
-    daemon.stop()
-    daemon.start()
+    proxy.wait_until("ready", lambda: daemon.get("/readyz").status == 200, 60)
     answers = []
-    watcher = threading.Thread(
-        target=lambda: answers.append(proxy.command("renew", "main", "-c", daemon.file))
-    )
-    proxy.wait_until("an order runs", lambda: daemon.log.count("open order") > 1)
-    watcher.start()
-    watcher.join()
-    assert answers[0].returncode == 1  # it runs already
+    watchers = [
+        threading.Thread(
+            target=lambda: answers.append(proxy.command("renew", "extra[1]", "-c", daemon.file))
+        ),
+        threading.Thread(target=lambda: answers.append(talk(daemon, "?name=main"))),
+    ]
+    for watcher in watchers:
+        watcher.start()
+    proxy.wait_until("two orders run", lambda: daemon.log.count("order placed") == 4)
     assert daemon.stop() == 0
+    for watcher in watchers:
+        watcher.join()
+    answers.sort(key=lambda answer: isinstance(answer, tuple))
+    assert answers[0].returncode == 1 and "order placed" in answers[0].stdout
+    frames, code = answers[1]
+    assert code == 1001 and any("order placed" in frame for frame in frames)
 
 
 def test_metrics(daemon):

@@ -679,6 +679,97 @@ static void certificates_are_told(void **state)
 	certgen_remove(dir);
 }
 
+static void providers_are_told(void **state)
+{
+	static char names[4][16] = {"main", "extra[1]", "extra[2]", "extra[3]"};
+	static char apex[] = "a.example", wildcard[] = "*.a.example", why[] = "x \"y\": REFUSED";
+	char *domains[] = {apex, wildcard};
+	char *dir = certgen_temp(), *file = mem_printf("%s/a.pem", dir), want[1024], *text;
+	struct certs_source sources[] = {{.place = "test", .dir = dir}};
+	struct conf_autocert confs[] = {
+		{.name = names[0], .provider = PROVIDER_PSEUDO, .domains = {domains, 2}},
+		{.name = names[1], .provider = PROVIDER_RFC2136, .domains = {domains, 1}},
+		{.name = names[2], .provider = PROVIDER_LOCAL},
+		{.name = names[3], .provider = PROVIDER_PSEUDO, .domains = {domains, 1}},
+	};
+	struct obtained good = {.renew_at = 4000000000, .why = WHY_AGE};
+	struct obtained failed = {.why = WHY_MISSING,
+		.state = {.attempts = 3,
+			.failed_at = 1700000000,
+			.retry_at = 1700003600,
+			.failure = why}};
+	struct admin_autocert shown[] = {
+		{.conf = &confs[0], .last = &good, .renewals = 5, .failures = 1},
+		{.conf = &confs[1], .last = &failed, .running = true, .failures = 3},
+		{.conf = &confs[2]}, {.conf = &confs[3]}, /* not looked at yet */
+	};
+	struct problems p = {0};
+	struct json_object *o, *none;
+	struct certs *certs;
+	const char *answer;
+
+	for (int i = 0; i < 4; i++)
+		confs[i].cert_path = file;
+	add_certificate(dir, "a.pem",
+		(struct certgen){.alt_names = "DNS:a.example,DNS:*.a.example"}, "The Issuer");
+	add_certificate(dir, "b.pem", (struct certgen){.alt_names = "DNS:b.example"}, NULL);
+	certs = certs_build(sources, 1, NULL, &p);
+	assert_non_null(certs);
+	shown[0].cert = certs_at(certs, strcmp(certs_at(certs, 0)->file, file) != 0);
+	d.view.certs = certs;
+	d.view.autocerts = shown;
+	d.view.n_autocerts = 4;
+	start(NULL);
+
+	o = fetch_json("/api/v1/certs");
+	assert_json(o, "/total", "2");
+	assert_json(o, "/certificates/0/name", "\"main\"");
+	assert_json(o, "/certificates/0/provider", "\"pseudo\"");
+	assert_json(o, "/certificates/0/domains", "[\"a.example\",\"*.a.example\"]");
+	assert_json(o, "/certificates/0/dns_names", "[\"a.example\",\"*.a.example\"]");
+	assert_json(o, "/certificates/0/issuer", "\"The Issuer\"");
+	snprintf(want, sizeof(want), "%lld", (long long)shown[0].cert->not_after);
+	assert_json(o, "/certificates/0/not_after", want);
+	assert_json(o, "/certificates/0/renewing", "false");
+	assert_json(o, "/certificates/0/renewals", "5");
+	assert_json(o, "/certificates/0/failures", "1");
+	assert_json(o, "/certificates/0/next_renewal", "4000000000");
+	assert_json(o, "/certificates/0/next_renewal_reason", "\"its age\"");
+	assert_int_equal(json_pointer_get(o, "/certificates/0/serial", &none), 0);
+	assert_int_equal(json_pointer_get(o, "/certificates/0/last_failure", &none), -1);
+	assert_json(o, "/certificates/1/name", "\"extra[1]\"");
+	assert_json(o, "/certificates/1/provider", "\"rfc2136\"");
+	assert_json(o, "/certificates/1/renewing", "true");
+	assert_json(o, "/certificates/1/next_renewal", "1700003600");
+	assert_json(o, "/certificates/1/last_failure",
+		"{\"time\":1700000000,\"message\":\"x \\\"y\\\": REFUSED\","
+		"\"retry_at\":1700003600,\"attempts\":3}");
+	assert_int_equal(json_pointer_get(o, "/certificates/1/not_after", &none), -1);
+	assert_json(o, "/certificates/2/name", "\"extra[3]\"");
+	assert_int_equal(json_pointer_get(o, "/certificates/2/next_renewal_reason", &none), -1);
+	assert_json(o, "/certificates/3/name", "\"tls.certificates\"");
+	assert_json(o, "/certificates/3/dns_names", "[\"b.example\"]");
+	assert_int_equal(json_pointer_get(o, "/certificates/4", &none), -1);
+	json_object_put(o);
+
+	answer = ask_with("GET /metrics", HOST);
+#define OF(provider, name) "\nlintel_autocert_" name "{provider=\"" provider "\"} "
+	assert_has(answer, OF("main", "next_renewal_timestamp_seconds") "4000000000\n");
+	assert_has(answer, OF("main", "last_failure_timestamp_seconds") "0\n");
+	assert_has(answer, OF("main", "renewals_total") "5\n");
+	assert_has(answer, OF("extra[1]", "not_after_timestamp_seconds") "0\n");
+	assert_has(answer, OF("extra[1]", "last_failure_timestamp_seconds") "1700000000\n");
+	assert_has(answer, OF("extra[1]", "failures_total") "3\n");
+	assert_lacks(answer, "extra[2]");
+	text = mem_strdup(body_of(answer));
+	check_exposition(text);
+	free(text);
+	stop(NULL);
+	certs_unref(certs);
+	certgen_remove(dir);
+	free(file);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_teardown(f, stop)
@@ -707,6 +798,7 @@ int main(void)
 		TEST(metrics_are_well_formed),
 		TEST(metrics_are_complete),
 		TEST(certificates_are_told),
+		TEST(providers_are_told),
 	};
 
 	signal(SIGPIPE, SIG_IGN); /* as the daemon does */

@@ -9,11 +9,13 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "certgen.h"
@@ -36,12 +38,11 @@ static void *serve(void *arg)
 	size_t len = 0;
 	ssize_t n;
 
-	/* The requests end with their headers, or with "{}". */
+	/* The requests end with their headers, or with a JSON object. */
 	while ((n = recv(fd, request + len, sizeof(request) - 1 - len, 0)) > 0) {
 		len += (size_t)n;
 		request[len] = '\0';
-		if (strstr(request, "\r\n\r\n") &&
-			(*request == 'G' || str_starts(request + len - 2, "{}")))
+		if (strstr(request, "\r\n\r\n") && (*request == 'G' || request[len - 1] == '}'))
 			break;
 	}
 	send(fd, t.answer, strlen(t.answer), MSG_NOSIGNAL);
@@ -95,6 +96,26 @@ static int status_table(const char *conf_file)
 static int status_json(const char *conf_file)
 {
 	return client_status(conf_file, true);
+}
+
+static int certs_table(const char *conf_file)
+{
+	return client_certs(conf_file, false);
+}
+
+static int certs_json(const char *conf_file)
+{
+	return client_certs(conf_file, true);
+}
+
+static int renew_main(const char *conf_file)
+{
+	return client_renew(conf_file, "main");
+}
+
+static int renew_all(const char *conf_file)
+{
+	return client_renew(conf_file, NULL);
 }
 
 /* Runs a command with its two outputs in files. */
@@ -236,6 +257,103 @@ static void status_is_json(void **state)
 	assert_string_equal(t.out.data, answer);
 }
 
+static void certs_are_a_table(void **state)
+{
+	int64_t now = clock_wall_s();
+	char *body = mem_printf(
+		"{\"total\":2,\"certificates\":["
+		"{\"name\":\"main\",\"provider\":\"rfc2136\",\"domains\":[\"a.example\"],"
+		"\"issuer\":\"The \\u001b[2JIssuer\",\"not_after\":4102444800,"
+		"\"dns_names\":[\"a.example\",\"b.example\",\"c.example\",\"d.example\"],"
+		"\"renewing\":false,\"next_renewal\":%" PRId64
+		",\"next_renewal_reason\":\"its age\"},"
+		"{\"name\":\"extra[1]\",\"domains\":[\"x.example\",\"y.example\"],"
+		"\"renewing\":false,\"next_renewal\":%" PRId64 ","
+		"\"next_renewal_reason\":\"there is no usable certificate\","
+		"\"last_failure\":{\"time\":%" PRId64 ",\"message\":\"zone x.example: REFUSED\","
+		"\"retry_at\":%" PRId64 ",\"attempts\":2}},"
+		"{\"name\":\"extra[2]\",\"domains\":[\"z.example\"],\"renewing\":true,"
+		"\"next_renewal_reason\":\"it ends soon\",\"not_after\":1000},"
+		"{\"name\":\"tls.certificates\",\"dns_names\":[],\"issuer\":\"\","
+		"\"not_after\":4102444800}]}\n",
+		now + 86400 * 5 + 1800, now + 3630, now - 7210, now + 3630);
+
+	run(certs_table, "200 OK", body);
+	assert_int_equal(t.status, 0);
+	assert_string_equal(t.err.data, "");
+	assert_has(&t.out, "NAME              NAMES                    ISSUER");
+	assert_has(&t.out, "main              a.example, b.example +2  The ?[2JIssuer  "
+			   "2100-01-01T00:00:00Z  ");
+	assert_has(&t.out, "  in 5d 0h: its age\n");
+	assert_has(&t.out, "extra[1]          x.example, y.example     -               -"
+			   "                     missing");
+	assert_has(&t.out, "  in 1h 0m: there is no usable certificate\n");
+	assert_has(&t.out, "1970-01-01T00:16:40Z  ended");
+	assert_has(&t.out, "  now: it is being obtained\n");
+	assert_has(&t.out, "tls.certificates  -  ");
+	assert_has(&t.out, "\nextra[1] failed 2h 0m ago: zone x.example: REFUSED\n"
+			   "it is tried again in 1h 0m; `lintel renew extra[1]` tries now\n");
+	run(certs_json, "200 OK", body);
+	assert_int_equal(t.status, 0);
+	assert_string_equal(t.out.data, body);
+	free(body);
+
+	run(certs_table, "200 OK", "{\"total\":0,\"certificates\":[]}");
+	assert_int_equal(t.status, 0);
+	assert_string_equal(t.out.data, "there is no certificate, and autocert is to get none\n");
+	run(certs_table, "200 OK", "[]");
+	assert_int_equal(t.status, 1);
+	assert_has(&t.err, "is another program at admin.address?");
+}
+
+#define EVENT(step, message)                                                                       \
+	"{\"time\":\"2026-01-02T03:04:05Z\",\"provider\":\"main\",\"step\":\"" step                \
+	"\",\"level\":\"info\",\"message\":\"" message "\"}\n"
+#define DONE(ok)                                                                                   \
+	"{\"time\":\"2026-01-02T03:04:05Z\",\"provider\":null,\"step\":\"done\","                  \
+	"\"level\":\"info\",\"message\":\"x\",\"ok\":" ok "}\n"
+
+static void renewals_are_shown(void **state)
+{
+	run(renew_all, "200 OK",
+		EVENT("order", "order placed") EVENT("txt_set", "2 values are out") DONE("true"));
+	assert_int_equal(t.status, 0);
+	assert_string_equal(t.err.data, "");
+	assert_string_equal(t.out.data, "2026-01-02T03:04:05Z  order     main: order placed\n"
+					"2026-01-02T03:04:05Z  txt_set   main: 2 values are out\n");
+	run(renew_main, "200 OK", EVENT("failed", "zone x: REFUSED") DONE("false"));
+	assert_int_equal(t.status, 1);
+	assert_has(&t.out, "main: zone x: REFUSED\n");
+
+	run(renew_main, "200 OK", "{\"message\":\"there is nothing to renew\"}\n");
+	assert_int_equal(t.status, 0);
+	assert_string_equal(t.out.data, "there is nothing to renew\n");
+}
+
+static void refused_renewals_are_told(void **state)
+{
+	run(renew_main, "409 x", "{\"message\":\"cert renewal already in progress\"}\n");
+	assert_int_equal(t.status, 1);
+	assert_string_equal(t.out.data, "");
+	assert_has(&t.err, "409: cert renewal already in progress\n");
+	run(renew_main, "404 x", "{\"message\":\"no such provider\"}");
+	assert_int_equal(t.status, 1);
+	assert_has(&t.err, "404: no such provider\n");
+	run(renew_main, "401 x", "{\"message\":\"no\"}");
+	assert_int_equal(t.status, 1);
+	assert_has(&t.err, "refuses the token");
+
+	run(renew_main, "200 OK", EVENT("order", "order placed"));
+	assert_int_equal(t.status, 1);
+	assert_has(&t.out, "order placed\n");
+	assert_has(&t.err, "the daemon has gone away before the renewal was done\n");
+	run(renew_main, "200 OK", "<html>\n</html>");
+	assert_int_equal(t.status, 1);
+	assert_has(&t.err, "is another program at admin.address?");
+	run(renew_main, "200 OK", "[]\n1\nnull\n\"x\"\n");
+	assert_int_equal(t.status, 1);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -245,6 +363,9 @@ int main(void)
 		TEST(no_daemon_is_told),
 		TEST(status_is_a_table),
 		TEST(status_is_json),
+		TEST(certs_are_a_table),
+		TEST(renewals_are_shown),
+		TEST(refused_renewals_are_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
