@@ -71,6 +71,7 @@ void dns_servers_clear(struct dns_servers *s)
 struct lookup {
 	atomic_int refs;
 	int fd; /* readable when it is done */
+	atomic_bool done;
 	char *host, port[8];
 	struct addrinfo *list;
 	int error;
@@ -93,6 +94,7 @@ static void *lookup_run(void *arg)
 	struct lookup *l = arg;
 
 	l->error = getaddrinfo(l->host, l->port, &hints, &l->list);
+	atomic_store(&l->done, true);
 	eventfd_write(l->fd, 1);
 	lookup_unref(l);
 	return NULL;
@@ -105,6 +107,7 @@ static struct lookup *lookup_start(const struct address *a, struct error *err)
 	int code;
 
 	atomic_init(&l->refs, 2);
+	atomic_init(&l->done, false);
 	l->host = mem_strdup(a->host);
 	snprintf(l->port, sizeof(l->port), "%u", a->port);
 	l->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -136,7 +139,8 @@ static int lookup_wait(const struct lookup *l, const struct dns_limits *limits, 
 			return error_set(err, "stopped");
 		if (left <= 0)
 			return error_set(err, "no answer in time");
-		if (poll(fds, 2, left < 60000 ? (int)left : 60000) > 0 && fds[0].revents)
+		poll(fds, 2, left < 60000 ? (int)left : 60000);
+		if (atomic_load(&l->done))
 			return l->error ? error_set(err, "%s", gai_strerror(l->error)) : 0;
 	}
 }

@@ -99,7 +99,7 @@ static void send_framed(void *arg, const uint8_t *wire, size_t len)
 
 static void on_udp(struct nameserver *s)
 {
-	static uint8_t wire[ROOM];
+	uint8_t wire[ROOM];
 	struct peer p = {.fd = s->udp, .len = sizeof(p.address)};
 	ssize_t n = recvfrom(s->udp, wire, sizeof(wire), 0, (struct sockaddr *)&p.address, &p.len);
 
@@ -110,7 +110,7 @@ static void on_udp(struct nameserver *s)
 /* One question a connection. */
 static void on_tcp(struct nameserver *s)
 {
-	static uint8_t wire[ROOM];
+	uint8_t wire[ROOM];
 	int fd = accept(s->tcp, NULL, NULL);
 	uint8_t size[2];
 	ssize_t len;

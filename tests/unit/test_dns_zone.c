@@ -140,14 +140,14 @@ static void hop(struct nameserver *s, const ldns_pkt *question, bool tcp)
 	nameserver_asked(question, asked);
 	i = atoi(asked + 1);
 	snprintf(record, sizeof(record), "h%d.test. CNAME h%d.test.", i, i + 1);
-	if (i < *(const int *)s->arg)
+	if (i < atomic_load((atomic_int *)s->arg))
 		nameserver_add(p, LDNS_SECTION_ANSWER, record);
 	nameserver_reply(s, p);
 }
 
 static void ten_cnames(void **state)
 {
-	int hops = 10;
+	atomic_int hops = 10;
 	struct nameserver s;
 	struct fixture f;
 
@@ -156,7 +156,7 @@ static void ten_cnames(void **state)
 	dns_server_add_address(dns_servers_add_one(&f.list, "it"), &s.endpoint);
 	assert_int_equal(dns_follow(&f.list, "h0.test", f.out, &f.l, &f.err), 0);
 	assert_string_equal(f.out, "h10.test");
-	hops = 11;
+	atomic_store(&hops, 11);
 	assert_int_equal(dns_follow(&f.list, "h0.test", f.out, &f.l, &f.err), -1);
 	assert_string_equal(f.err.text, "h0.test: more than 10 CNAMEs follow each other");
 	nameserver_stop(&s);
