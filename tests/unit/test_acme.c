@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <pthread.h>
 
 #include "acme/account.h"
 #include "acme/ari.h"
@@ -43,12 +44,15 @@ static struct {
 	struct stop *stop;
 } script;
 
+/* Of `script.log` and `script.used`: the CA's thread writes them. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
 static const char plain_directory[] =
 	OK "\r\n{\"newNonce\":\"@/n\",\"newAccount\":\"@/acct\",\"newOrder\":\"@/new\","
 	   "\"revokeCert\":\"@/r\",\"keyChange\":\"@/k\",\"renewalInfo\":\"@/ari/\",\"meta\":"
 	   "{\"externalAccountRequired\":true,\"profiles\":{\"short\":\"x\"}}}";
 
-static char *answer(const struct fakeca_request *req)
+static char *find_answer(const struct fakeca_request *req)
 {
 	size_t len = strlen(script.log);
 
@@ -73,12 +77,32 @@ static char *answer(const struct fakeca_request *req)
 	return mem_strdup("HTTP/1.1 404 Not Found\r\n\r\n");
 }
 
+static char *answer(const struct fakeca_request *req)
+{
+	char *found;
+
+	pthread_mutex_lock(&lock);
+	found = find_answer(req);
+	pthread_mutex_unlock(&lock);
+	return found;
+}
+
+/* The log, when no request is on its way. */
+static char *asked(void)
+{
+	pthread_mutex_lock(&lock);
+	pthread_mutex_unlock(&lock);
+	return script.log;
+}
+
 static unsigned count(const char *line)
 {
 	unsigned n = 0;
 
+	pthread_mutex_lock(&lock);
 	for (const char *at = script.log; (at = strstr(at, line)); at++)
 		n++;
+	pthread_mutex_unlock(&lock);
 	return n;
 }
 
@@ -113,7 +137,9 @@ static void open_account(const struct rule *rules)
 	assert_int_equal(acme_open(acme, &err), 0);
 	assert_int_equal(acme_account_open(acme, NULL, NULL, &is_new, &err), 0);
 	assert_false(is_new);
+	pthread_mutex_lock(&lock);
 	script.log[0] = '\0';
+	pthread_mutex_unlock(&lock);
 }
 
 static void end(void)
@@ -301,11 +327,11 @@ static void test_registers(void **state)
 	assert_int_equal(acme_account_open(acme, "a@example.org", &eab, &is_new, &err), 0);
 	assert_true(is_new);
 	assert_non_null(strstr(acme_account_url(acme), "/acct/9"));
-	assert_non_null(strstr(script.log, "POST /acct {\"onlyReturnExisting\":true}\n"
-					   "POST /acct {\"termsOfServiceAgreed\":true,"
-					   "\"contact\":[\"mailto:a@example.org\"],"
-					   "\"externalAccountBinding\":{\"protected\":"));
-	assert_null(strstr(script.log, "c2VjcmV0"));
+	assert_non_null(strstr(asked(), "POST /acct {\"onlyReturnExisting\":true}\n"
+					"POST /acct {\"termsOfServiceAgreed\":true,"
+					"\"contact\":[\"mailto:a@example.org\"],"
+					"\"externalAccountBinding\":{\"protected\":"));
+	assert_null(strstr(asked(), "c2VjcmV0"));
 	end();
 }
 
@@ -333,7 +359,7 @@ static void test_rollover(void **state)
 	open_account(rules);
 	assert_int_equal(acme_account_rollover(acme, to, &err), 0);
 	assert_ptr_equal(acme_key(acme), to);
-	inner = strstr(script.log, "POST /k {\"protected\":");
+	inner = strstr(asked(), "POST /k {\"protected\":");
 	assert_non_null(inner);
 	end();
 	EVP_PKEY_free(to);
@@ -472,7 +498,7 @@ static void test_gives_up_what_is_pending(void **state)
 	v[0].authorization = fakeca_url("/a1");
 	v[1].authorization = fakeca_url("/a2");
 	acme_challenges_give_up(acme, v, 2);
-	assert_string_equal(script.log, "POST /a2 {\"status\":\"deactivated\"}\n");
+	assert_string_equal(asked(), "POST /a2 {\"status\":\"deactivated\"}\n");
 	free(v[0].authorization);
 	free(v[1].authorization);
 	end();
@@ -607,7 +633,7 @@ static void test_revokes(void **state)
 	(void)state;
 	open_account(rules);
 	assert_int_equal(acme_revoke(acme, (const uint8_t *)"leaf", 4, 1, &err), 0);
-	assert_string_equal(script.log, "POST /r {\"certificate\":\"bGVhZg\",\"reason\":1}\n");
+	assert_string_equal(asked(), "POST /r {\"certificate\":\"bGVhZg\",\"reason\":1}\n");
 	assert_int_equal(acme_revoke(acme, (const uint8_t *)"leaf", 4, 1, &err), -1);
 	expect("alreadyRevoked");
 	end();
