@@ -78,12 +78,15 @@ static bool is_absent(const struct conf_autocert *a)
 	return !a->has_paths && (access(a->cert_path, F_OK) < 0 || access(a->key_path, F_OK) < 0);
 }
 
-/* What an order will need: found now, by whoever changes the configuration, and not at night. */
+/* What an order will need: found now, by whoever changes the configuration, and not at night.
+ * `dry`: nothing on disk is made or mended. */
 static void check_provider(
 	const struct conf *c, const struct conf_autocert *a, bool dry, struct problems *p)
 {
 	struct error err;
 
+	if (a->provider == PROVIDER_LOCAL)
+		return;
 	if (conf_is_acme(a))
 		dns_provider_free(dns_provider_new(c, a, p));
 	if (dry)
@@ -96,33 +99,36 @@ static void check_provider(
 		conf_problem(p, c, a->place, NULL, "autocert: %s: %s", a->name, err.text);
 }
 
-static void add_provider(struct sources *s, const struct conf *c, const struct conf_autocert *a,
-	bool dry, struct problems *p)
+static void add_provider(
+	struct sources *s, const struct conf *c, const struct conf_autocert *a, bool keep)
 {
-	struct certs_source source = {.cert = a->cert_path, .key = a->key_path};
+	bool local = a->provider == PROVIDER_LOCAL;
+	struct certs_source source = {
+		.cert = a->cert_path,
+		.key = a->key_path,
+		.optional = !local, /* what is missing or broken is obtained */
+		.keep = local && keep,
+	};
 	char path[64];
 
+	if (local && !keep && is_absent(a))
+		return;
 	snprintf(path, sizeof(path), "autocert: %s", a->name);
-	if (a->provider == PROVIDER_LOCAL) {
-		if (is_absent(a))
-			return;
-	} else {
-		check_provider(c, a, dry, p);
-		source.optional = true; /* what is missing or broken is obtained */
-	}
 	add_source(s, c, a->place, path, &source);
 }
 
-static void add_sources(struct sources *s, const struct conf *c, bool dry, struct problems *p)
+/* `keep`: what nobody renews is taken over as it is served. */
+static void add_sources(struct sources *s, const struct conf *c, bool keep)
 {
 	for (size_t i = 0; i < c->n_providers; i++)
-		add_provider(s, c, &c->providers[i], dry, p);
+		add_provider(s, c, &c->providers[i], keep);
 	for (size_t i = 0; i < c->tls.n_certificates; i++) {
 		const struct conf_certificate *from = &c->tls.certificates[i];
 		struct certs_source source = {
 			.cert = from->pem ? from->pem : from->cert,
 			.key = from->key,
 			.dir = from->dir,
+			.keep = keep,
 		};
 		char path[64];
 
@@ -152,7 +158,9 @@ int build_tls(struct built *b, const struct certs *before, bool dry, struct prob
 	if (!b->ctx)
 		conf_problem(p, c, c->tls.place, NULL, "%s", err.text);
 	notify_check(c, p);
-	add_sources(&s, c, dry, p);
+	for (size_t i = 0; i < c->n_providers; i++)
+		check_provider(c, &c->providers[i], dry, p);
+	add_sources(&s, c, false);
 	b->certs = certs_build(s.v, s.n, before, p);
 	if (b->certs)
 		warn_without_certificates(b);
@@ -196,9 +204,7 @@ int build_autocert(struct built *b, const struct build_before *before, struct pr
 {
 	struct sources s = {0};
 
-	add_sources(&s, before->conf, true, p);
-	for (size_t i = 0; i < s.n; i++)
-		s.v[i].keep = !s.v[i].optional;
+	add_sources(&s, before->conf, true);
 	b->certs = certs_build(s.v, s.n, before->certs, p);
 	clear_sources(&s);
 	return b->certs ? 0 : -1;

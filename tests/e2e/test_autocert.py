@@ -324,6 +324,34 @@ def test_a_pair_that_is_broken_is_got_again(run, testbed):
         assert (certs / "priv.key").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_secret_that_is_gone_costs_only_its_own(run, testbed, tmp_path):
+    """The file of one provider's secret vanishes: what another one renews is served all the same."""
+    bed = testbed("--authz-reuse", 0)
+    config = configure(bed, ["example.test"])
+    secret = tmp_path / "secret"
+    secret.write_text(bed.tsig_secret)
+    options = {"nameserver": bed.dns_server, **bed.key(), "tsig_secret_file": str(secret)}
+    del options["tsig_secret"]
+    config["autocert"]["extra"] = [
+        {
+            "domains": ["extra.example.test"],
+            "cert_path": "certs/1.crt",
+            "key_path": "certs/1.key",
+            "options": options,
+        }
+    ]
+    daemon = run(config)
+    served(daemon, bed, "extra.example.test")
+    before = der(daemon, "example.test"), der(daemon, "extra.example.test")
+    secret.unlink()
+    done = proxy.command("renew", "main", "-c", daemon.file)
+    assert done.returncode == 0, done.stdout
+    assert der(daemon, "example.test") != before[0]
+    done = proxy.command("renew", "extra[1]", "-c", daemon.file)
+    assert done.returncode == 1 and str(secret) in done.stdout
+    assert der(daemon, "extra.example.test") == before[1]
+
+
 def test_an_account_key_that_is_corrupt(run, testbed):
     """Is kept aside, with a warning, and a new account made."""
     bed = testbed()

@@ -2,6 +2,7 @@
 import asyncio
 import json
 import re
+import shutil
 import socket
 import struct
 import threading
@@ -88,6 +89,23 @@ def test_local_has_nothing_to_renew(run, serve, ca):
     assert done.returncode == 0 and "nothing to renew" in done.stdout
     (listed,) = daemon.get("/api/v1/certs").json["certificates"]
     assert listed["name"] == "tls.certificates" and listed["dns_names"] == ["a.example"]
+
+
+def test_files_that_are_gone_are_served_on(run, serve, ca, tmp_path):
+    """A swap of one certificate costs no other, though its files are not there any more."""
+    config = configure(serve, provider="local", extra=[{**extra(1), "provider": "pseudo"}])
+    del config["autocert"]["domains"]
+    certs = tmp_path / "lintel0/state/certs"
+    certs.mkdir(parents=True)
+    certificate = ca.issue("a.example")
+    shutil.copy(certificate.cert, certs / "cert.crt")
+    shutil.copy(certificate.key, certs / "priv.key")
+    daemon = run(config)
+    before = der(daemon, "e1.example")
+    (certs / "cert.crt").unlink()
+    assert proxy.command("renew", "extra[1]", "-c", daemon.file).returncode == 0
+    assert der(daemon, "e1.example") != before
+    assert der(daemon, "a.example") == certificate.der
 
 
 @pytest.mark.short
