@@ -348,6 +348,8 @@ static void on_event(void *arg, const char *line)
 	} else if (at(e, "/ok")) {
 		p->done = true;
 		p->ok = json_object_get_boolean(at(e, "/ok"));
+		if (!p->ok)
+			fprintf(stderr, "lintel: %s\n", text(e, "/message"));
 	} else {
 		printf("%s  %-9s %s: %s\n", text(e, "/time"), text(e, "/step"),
 			text(e, "/provider"), text(e, "/message"));

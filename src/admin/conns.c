@@ -198,3 +198,11 @@ void conns_answer(struct conns *cs, struct evhttp_request *req)
 	c->answering = true;
 	c->deadline = clock_mono_ms() + CONNS_DEADLINE_MS;
 }
+
+void conns_flush(struct bufferevent *bev)
+{
+	struct evbuffer *output = bufferevent_get_output(bev);
+
+	evbuffer_unfreeze(output, 1);
+	evbuffer_write(output, bufferevent_getfd(bev));
+}

@@ -31,4 +31,8 @@ void conns_stream(struct conns *cs, struct evhttp_request *req);
 /* Right before the answer, or its last part, is sent. */
 void conns_answer(struct conns *cs, struct evhttp_request *req);
 
+/* Right before evhttp ends a connection: what its socket takes at once is written, the rest lost.
+ */
+void conns_flush(struct bufferevent *bev);
+
 #endif

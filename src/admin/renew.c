@@ -15,6 +15,7 @@
 
 #define IN_PROGRESS "cert renewal already in progress" /* the seed's words */
 #define NOTHING     "there is nothing to renew: the provider is local"
+#define STOPS       "lintel stops; an open order is gone on with when it starts again"
 #define UNREAD_MAX  (1 << 20) /* bytes of JSON lines that a client has not taken */
 
 /* Who watches: exactly one of `req` and `ws` is set. */
@@ -65,9 +66,8 @@ static bool is_dropped(struct watcher *w)
 	return true;
 }
 
-static void on_line_event(struct autocert_watch *watch, const struct autocert_event *e)
+static void send_line(struct watcher *w, const struct autocert_event *e)
 {
-	struct watcher *w = of(watch);
 	struct json_object *o = api_event(e);
 	struct evbuffer *line = evbuffer_new();
 
@@ -79,6 +79,13 @@ static void on_line_event(struct autocert_watch *watch, const struct autocert_ev
 	evhttp_send_reply_chunk(w->req, line); /* nothing, when the client has left */
 	evbuffer_free(line);
 	json_object_put(o);
+}
+
+static void on_line_event(struct autocert_watch *watch, const struct autocert_event *e)
+{
+	struct watcher *w = of(watch);
+
+	send_line(w, e);
 	if (e->step == STEP_DONE) {
 		conns_answer(w->a->conns, w->req);
 		evhttp_send_reply_end(w->req);
@@ -87,6 +94,18 @@ static void on_line_event(struct autocert_watch *watch, const struct autocert_ev
 	} else if (is_dropped(w)) {
 		watcher_free(w);
 	}
+}
+
+/* The daemon ends before the renewal does. */
+static void cut_off(struct watcher *w)
+{
+	struct evhttp_connection *evcon = evhttp_request_get_connection(w->req);
+	struct bufferevent *bev = evcon ? evhttp_connection_get_bufferevent(evcon) : NULL;
+
+	send_line(w, &(struct autocert_event){.step = STEP_DONE, .level = LOG_WARN, .text = STOPS});
+	evhttp_send_reply_end(w->req); /* frees it, when the client has left */
+	if (bev)
+		conns_flush(bev); /* conns.c has a reference */
 }
 
 static void stream(struct admin *a, struct evhttp_request *req, const char *name)
@@ -269,8 +288,8 @@ void watchers_close(struct admin *a)
 		if (w->ws) {
 			ws_close(w->ws, GOING_AWAY);
 			ws_abandon(w->ws);
-		} else if (!evhttp_request_get_connection(w->req)) {
-			evhttp_send_reply_end(w->req); /* frees it: nobody else will */
+		} else {
+			cut_off(w);
 		}
 		watcher_free(w);
 	}

@@ -10,6 +10,7 @@
 #include <strings.h>
 #include <wslay/wslay.h>
 
+#include "admin/conns.h"
 #include "base/mem.h"
 
 #define GUID        "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" /* RFC 6455, 1.3 */
@@ -259,13 +260,8 @@ void ws_close(struct ws *ws, unsigned code)
 
 void ws_abandon(struct ws *ws)
 {
-	struct evbuffer *output = bufferevent_get_output(ws->bev);
-
-	/* What is not written by now is lost with the bufferevent, the close frame too. */
-	if (!ws->over) {
-		evbuffer_unfreeze(output, 1);
-		evbuffer_write(output, bufferevent_getfd(ws->bev));
-	}
+	if (!ws->over)
+		conns_flush(ws->bev); /* the close frame */
 	evhttp_connection_set_closecb(ws->evcon, NULL, NULL);
 	bufferevent_setcb(ws->bev, NULL, NULL, NULL, NULL);
 	ws_free(ws);

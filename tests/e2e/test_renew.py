@@ -300,6 +300,7 @@ def test_stop_while_somebody_watches(run, testbed):
         watcher.join()
     answers.sort(key=lambda answer: isinstance(answer, tuple))
     assert answers[0].returncode == 1 and "order placed" in answers[0].stdout
+    assert answers[0].stderr.startswith("lintel: ") and "does lintel run" not in answers[0].stderr
     frames, code = answers[1]
     assert code == 1001 and any("order placed" in frame for frame in frames)
 

@@ -324,6 +324,7 @@ static void renewals_are_shown(void **state)
 	run(renew_main, "200 OK", EVENT("failed", "zone x: REFUSED") DONE("false"));
 	assert_int_equal(t.status, 1);
 	assert_has(&t.out, "main: zone x: REFUSED\n");
+	assert_string_equal(t.err.data, "lintel: x\n");
 
 	run(renew_main, "200 OK", "{\"message\":\"there is nothing to renew\"}\n");
 	assert_int_equal(t.status, 0);

@@ -230,6 +230,7 @@ static void lines_unread_end(void **state)
 
 static void stop_ends_lines(void **state)
 {
+	const char *answer;
 	int fds[2];
 
 	start(NULL);
@@ -241,7 +242,10 @@ static void stop_ends_lines(void **state)
 	close(fds[1]);
 	play(STEP_NOTE, "going on", false);
 	stop(NULL);
-	assert_lacks(receive(fds[0]), "\"ok\"");
+	answer = receive(fds[0]);
+	assert_has(answer, "going on");
+	assert_has(answer, "lintel stops");
+	assert_has(answer, "\"ok\":false}\n\r\n0\r\n\r\n");
 }
 
 /* ---- WebSocket: the handshake ---- */
