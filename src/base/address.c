@@ -123,6 +123,31 @@ int address_parse(struct address *a, const char *text, struct error *err)
 	return rc;
 }
 
+int address_parse_default(struct address *a, const char *text, uint16_t port, struct error *err)
+{
+	unsigned char v6[16];
+	char *with_port = NULL;
+	size_t len = strlen(text);
+	int rc;
+
+	if (inet_pton(AF_INET6, text, v6) == 1)
+		with_port = mem_printf("[%s]:%u", text, port);
+	else if (len && (!strchr(text, ':') || (*text == '[' && text[len - 1] == ']')))
+		with_port = mem_printf("%s:%u", text, port);
+	rc = address_parse(a, with_port ? with_port : text, err);
+	free(with_port);
+	if (rc < 0)
+		return -1;
+	switch (a->kind) {
+	case ADDRESS_IP:
+	case ADDRESS_NAME: return 0;
+	case ADDRESS_ANY:
+	case ADDRESS_UNIX: break;
+	}
+	address_clear(a);
+	return error_set(err, "\"%.200s\" is no host:port, like 192.0.2.1:%u", text, port);
+}
+
 void address_copy(struct address *to, const struct address *from)
 {
 	*to = *from;

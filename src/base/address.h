@@ -27,6 +27,10 @@ struct address {
 
 /* Fills `a` (owned by the caller from then on: address_clear). A port is required, but for unix. */
 int address_parse(struct address *a, const char *text, struct error *err);
+#define DNS_PORT 53 /* RFC 1035, 4.2 */
+/* The same for host, host:port, v6, [v6], [v6]:port: without a port it is `port`, and `a->text` has
+ * it then. An IP address or a name, nothing else. */
+int address_parse_default(struct address *a, const char *text, uint16_t port, struct error *err);
 void address_copy(struct address *to, const struct address *from);
 void address_clear(struct address *a);
 bool address_is_loopback(const struct address *a); /* 127/8, ::1, localhost */

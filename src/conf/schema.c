@@ -87,31 +87,17 @@ static int check_email(char **text, struct error *err)
 	return error_set(err, "\"%.100s\" is no e-mail address", *text);
 }
 
-/* host:port, the port 53 when it is not given. */
+/* Written out as host:port. */
 static int check_name_server(char **text, struct error *err)
 {
 	struct address a;
-	char *with_port = NULL;
-	int rc;
 
-	if (address_parse(&a, *text, err) < 0) {
-		with_port = strchr(*text, ':') && **text != '[' ? mem_printf("[%s]:53", *text)
-								: mem_printf("%s:53", *text);
-		rc = address_parse(&a, with_port, NULL);
-		if (rc < 0) {
-			free(with_port);
-			return -1;
-		}
-	}
-	rc = a.kind == ADDRESS_IP || a.kind == ADDRESS_NAME
-		     ? 0
-		     : error_set(err, "\"%.200s\" is no host:port of a name server", *text);
+	if (address_parse_default(&a, *text, DNS_PORT, err) < 0)
+		return -1;
+	free(*text);
+	*text = mem_strdup(a.text);
 	address_clear(&a);
-	if (with_port) {
-		free(*text);
-		*text = with_port;
-	}
-	return rc;
+	return 0;
 }
 
 static int check_ca_url(char **text, struct error *err)

@@ -13,7 +13,6 @@
 #include "base/error.h"
 
 #define DNS_NAME_SIZE   256
-#define DNS_PORT        53
 #define DNS_RCODE_SIZE  16
 #define DNS_MESSAGE_MAX 65535
 #define DNS_TXT_BYTES   255 /* of one string of a TXT record */

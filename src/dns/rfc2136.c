@@ -54,7 +54,7 @@ static int read_server(const struct dns_provider *p, struct own *own, struct err
 {
 	struct address a;
 
-	if (dns_address_parse(&a, dns_value(p, NAMESERVER), err) < 0)
+	if (address_parse_default(&a, dns_value(p, NAMESERVER), DNS_PORT, err) < 0)
 		return error_prefix(err, "nameserver");
 	own->server = mem_strdup(a.text);
 	address_clear(&a);

@@ -1,6 +1,5 @@
 #include "dns/servers.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
 #include <poll.h>
@@ -16,31 +15,6 @@
 #include "base/mem.h"
 
 #define LINE_MAX_BYTES 256
-
-int dns_address_parse(struct address *a, const char *text, struct error *err)
-{
-	unsigned char v6[16];
-	char *with_port = NULL;
-	size_t len = strlen(text);
-	int rc;
-
-	if (inet_pton(AF_INET6, text, v6) == 1)
-		with_port = mem_printf("[%s]:%d", text, DNS_PORT);
-	else if (len && (!strchr(text, ':') || (*text == '[' && text[len - 1] == ']')))
-		with_port = mem_printf("%s:%d", text, DNS_PORT);
-	rc = address_parse(a, with_port ? with_port : text, err);
-	free(with_port);
-	if (rc < 0)
-		return -1;
-	switch (a->kind) {
-	case ADDRESS_IP:
-	case ADDRESS_NAME: return 0;
-	case ADDRESS_ANY:
-	case ADDRESS_UNIX: break;
-	}
-	address_clear(a);
-	return error_set(err, "\"%.200s\" is no host:port", text);
-}
 
 struct dns_server *dns_servers_add_one(struct dns_servers *s, const char *name)
 {
@@ -173,7 +147,7 @@ int dns_servers_add(struct dns_servers *s, const struct conf_strings *list,
 		struct dns_server *one;
 		int rc;
 
-		if (dns_address_parse(&a, list->v[i], err) < 0)
+		if (address_parse_default(&a, list->v[i], DNS_PORT, err) < 0)
 			return -1;
 		one = dns_servers_add_one(s, a.text);
 		if (a.kind == ADDRESS_NAME) {

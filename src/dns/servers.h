@@ -17,10 +17,8 @@ struct dns_servers {
 	size_t n;
 };
 
-/* host, host:port, [v6]:port: without a port it is 53. */
-int dns_address_parse(struct address *a, const char *text, struct error *err);
-
-/* From such entries; names are looked up by the system. */
+/* From entries host, host:port, [v6]:port, without a port it is 53; names are looked up by the
+ * system. */
 int dns_servers_add(struct dns_servers *s, const struct conf_strings *list,
 	const struct dns_limits *l, struct error *err);
 /* One without addresses yet, and one more address for it. */

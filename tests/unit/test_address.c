@@ -82,6 +82,30 @@ static void test_refused(void **state)
 	check(path, ADDRESS_UNIX, path + 5, 0);
 }
 
+static void test_default_port(void **state)
+{
+	static const char *const good[][2] = {{"192.0.2.1", "192.0.2.1:53"},
+		{"192.0.2.1:5353", "192.0.2.1:5353"}, {"2001:db8::1", "[2001:db8::1]:53"},
+		{"[2001:db8::1]", "[2001:db8::1]:53"}, {"[2001:db8::1]:99", "[2001:db8::1]:99"},
+		{"ns.example.org", "ns.example.org:53"}, {"ns:99", "ns:99"}};
+	static const char *const bad[] = {
+		"", ":53", "unix:/x", "a b", "192.0.2.1:0", "192.0.2.1:x", "[x]", "http://a"};
+	struct address a;
+	struct error err;
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		assert_int_equal(address_parse_default(&a, good[i][0], DNS_PORT, &err), 0);
+		assert_string_equal(a.text, good[i][1]);
+		address_clear(&a);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		err = (struct error){""};
+		assert_int_equal(address_parse_default(&a, bad[i], DNS_PORT, &err), -1);
+		assert_null(a.text);
+		assert_true(*err.text);
+	}
+}
+
 static bool loopback(const char *text)
 {
 	struct address a;
@@ -161,6 +185,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_parse),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_default_port),
 		cmocka_unit_test(test_loopback),
 		cmocka_unit_test(test_endpoints),
 	};

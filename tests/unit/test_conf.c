@@ -125,7 +125,7 @@ static void takes_acme(void **state)
 			  "  provider: rfc2136\n"
 			  "  email: a@b.c\n"
 			  "  domains: [a.example]\n"
-			  "  resolvers: [192.0.2.1, '[2001:db8::1]:5353']\n"
+			  "  resolvers: [192.0.2.1, '[2001:db8::1]:5353', 2001:db8::1]\n"
 			  "  eab_kid: k\n"
 			  "  eab_hmac: ${LT_TOKEN}\n"
 			  "  ca_certs: [ca.pem]\n"
@@ -148,6 +148,8 @@ static void takes_acme(void **state)
 	assert_string_equal(a[0].ca_dir_url, "https://acme-v02.api.letsencrypt.org/directory");
 	assert_string_equal(a[0].resolvers.v[0], "192.0.2.1:53");
 	assert_string_equal(a[0].resolvers.v[1], "[2001:db8::1]:5353");
+	assert_string_equal(a[0].resolvers.v[2], "[2001:db8::1]:53");
+	assert_string_equal(a[0].propagation.servers.v[0], "ns.example:53");
 	assert_string_equal(a[0].ca_certs.v[0], "/s/ca.pem");
 	assert_string_equal(a[0].profile, "shortlived");
 	assert_string_equal(a[0].preferred_chain, "Root X");

@@ -18,29 +18,6 @@ static struct dns_limits within(const struct stop *stop, int64_t ms)
 	return (struct dns_limits){.stop = stop, .deadline_ms = clock_mono_ms() + ms};
 }
 
-static void addresses(void **state)
-{
-	static const char *const good[][2] = {{"192.0.2.1", "192.0.2.1:53"},
-		{"192.0.2.1:5353", "192.0.2.1:5353"}, {"2001:db8::1", "[2001:db8::1]:53"},
-		{"[2001:db8::1]", "[2001:db8::1]:53"}, {"[2001:db8::1]:99", "[2001:db8::1]:99"},
-		{"ns.example.org", "ns.example.org:53"}, {"ns:99", "ns:99"}};
-	static const char *const bad[] = {
-		"", ":53", "unix:/x", "a b", "192.0.2.1:0", "192.0.2.1:x", "[x]", "http://a"};
-	struct address a;
-	struct error err;
-
-	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
-		assert_int_equal(dns_address_parse(&a, good[i][0], &err), 0);
-		assert_string_equal(a.text, good[i][1]);
-		address_clear(&a);
-	}
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		err = (struct error){""};
-		assert_int_equal(dns_address_parse(&a, bad[i], &err), -1);
-		assert_true(*err.text);
-	}
-}
-
 static void lists(void **state)
 {
 	const struct dns_limits l = within(NULL, 5000);
@@ -274,7 +251,6 @@ static void next_address(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(addresses),
 		cmocka_unit_test(lists),
 		cmocka_unit_test(lookups_stop),
 		cmocka_unit_test(resolv_conf),

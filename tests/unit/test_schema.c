@@ -308,7 +308,8 @@ static const struct {
 	      "\"http://ca.example\", eab_hmac: \"a secret\", propagation: { timeout: 3, servers: "
 	      "[\"\"] } }\n",
 		":3:39: autocert.email: \"nobody\" is no e-mail address\n"
-		":3:59: autocert.resolvers[0]: \"unix:/x\" is no host:port of a name server\n"
+		":3:59: autocert.resolvers[0]: \"unix:/x\" is no host:port, like "
+		"192.0.2.1:53\n"
 		":3:83: autocert.ca_dir_url: \"http://ca.example\": a CA is talked to by https:// "
 		"only\n"
 		":3:114: autocert.eab_hmac: is no base64url: letters, digits, - and _ as the CA "
