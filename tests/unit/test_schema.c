@@ -319,6 +319,14 @@ static const struct {
 		"h or d\n"
 		":3:163: autocert.propagation.servers[0]: is empty\n"
 		":3:11: autocert: needs domains: the names to get a certificate for\n"},
+	{BASE "autocert: { provider: rfc2136, email: a@b.c, domains: [a.example], eab_kid: k, "
+	      "eab_hmac: Zh }\n", /* bits beyond the last byte */
+		":3:90: autocert.eab_hmac: is no base64url: letters, digits, - and _ as the CA "
+		"gave it\n"},
+	{BASE "autocert: { provider: rfc2136, email: a@b.c, domains: [a.example], eab_kid: k, "
+	      "eab_hmac: == }\n",
+		":3:90: autocert.eab_hmac: is no base64url: letters, digits, - and _ as the CA "
+		"gave it\n"},
 	{BASE "autocert: { provider: dnsupdate, domains: [a.example], eab_kid: k }\n",
 		":3:11: autocert: needs an email: the CA's account is made with it, and it is "
 		"where "
