@@ -1,11 +1,10 @@
 #include "acme/client.h"
 
-#include <arpa/inet.h>
-#include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "acme/jws.h"
+#include "base/address.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -180,25 +179,6 @@ static void note_headers(struct acme *a, const struct acme_answer *ans)
 		a->clock_offset = then - clock_wall_s();
 }
 
-/* https, but for a CA on this machine. */
-static bool is_safe(const char *url)
-{
-	CURLU *u = curl_url();
-	char *host = NULL;
-	struct in_addr in;
-	bool good = str_starts(url, "https://");
-
-	if (!u)
-		abort(); /* out of memory */
-	if (!good && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
-		curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK)
-		good = strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0 ||
-		       (inet_pton(AF_INET, host, &in) == 1 && ntohl(in.s_addr) >> 24 == 127);
-	curl_free(host);
-	curl_url_cleanup(u);
-	return good;
-}
-
 static int request(struct acme *a, const struct fetch_request *wanted, struct acme_answer *ans,
 	struct error *err)
 {
@@ -208,7 +188,7 @@ static int request(struct acme *a, const struct fetch_request *wanted, struct ac
 	*ans = (struct acme_answer){0};
 	a->retry_at = 0;
 	*a->fault_type = '\0';
-	if (!acme_is_url(req.url) || !is_safe(req.url)) {
+	if (!acme_is_url(req.url) || !address_is_secure_url(req.url)) {
 		error_set(err, "a CA is asked by https only, and this is no such URL: %s",
 			str_escape(shown, sizeof(shown), req.url, strlen(req.url)));
 		return set_fault(

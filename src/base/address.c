@@ -179,6 +179,25 @@ bool address_is_loopback(const struct address *a)
 	return false;
 }
 
+bool address_is_secure_url(const char *url)
+{
+	struct address a;
+	char *authority;
+	bool secure = false;
+
+	if (str_starts(url, "https://"))
+		return strcspn(url + 8, "/?#") > 0;
+	if (!str_starts(url, "http://"))
+		return false;
+	authority = mem_strndup(url + 7, strcspn(url + 7, "/?#"));
+	if (address_parse_default(&a, authority, HTTP_PORT, NULL) == 0) {
+		secure = address_is_loopback(&a);
+		address_clear(&a);
+	}
+	free(authority);
+	return secure;
+}
+
 int address_to_endpoint(const struct address *a, struct endpoint *e, struct error *err)
 {
 	*e = (struct endpoint){0};

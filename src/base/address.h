@@ -27,13 +27,17 @@ struct address {
 
 /* Fills `a` (owned by the caller from then on: address_clear). A port is required, but for unix. */
 int address_parse(struct address *a, const char *text, struct error *err);
-#define DNS_PORT 53 /* RFC 1035, 4.2 */
+#define DNS_PORT  53 /* RFC 1035, 4.2 */
+#define HTTP_PORT 80 /* RFC 9110, 4.2.1 */
 /* The same for host, host:port, v6, [v6], [v6]:port: without a port it is `port`, and `a->text` has
  * it then. An IP address or a name, nothing else. */
 int address_parse_default(struct address *a, const char *text, uint16_t port, struct error *err);
 void address_copy(struct address *to, const struct address *from);
 void address_clear(struct address *a);
 bool address_is_loopback(const struct address *a); /* 127/8, ::1, localhost */
+/* Whether nobody on the way reads what is sent to a URL: https://, or http:// to an address as
+ * above. No user may stand in the latter. */
+bool address_is_secure_url(const char *url);
 
 struct endpoint {
 	union {

@@ -104,25 +104,10 @@ static int check_name_server(char **text, struct error *err)
 
 static int check_ca_url(char **text, struct error *err)
 {
-	struct address a;
-	const char *host = *text;
-	char *authority;
-	bool loopback = false;
-
-	if (str_starts(*text, "https://") && (*text)[8] && (*text)[8] != '/')
+	if (address_is_secure_url(*text))
 		return 0;
-	if (str_starts(*text, "http://")) {
-		host += 7;
-		authority = mem_strndup(host, strcspn(host, "/?#"));
-		if (address_parse(&a, authority, NULL) == 0) {
-			loopback = address_is_loopback(&a);
-			address_clear(&a);
-		}
-		free(authority);
-		if (loopback)
-			return 0;
+	if (str_starts(*text, "http://"))
 		return error_set(err, "\"%.200s\": a CA is talked to by https:// only", *text);
-	}
 	return error_set(err, "\"%.200s\" is not the https:// URL of a CA's directory", *text);
 }
 

@@ -134,6 +134,27 @@ static void test_loopback(void **state)
 	assert_false(loopback("unix:/127.0.0.1"));
 }
 
+static void test_secure_url(void **state)
+{
+	static const char *const good[] = {"https://ca.example", "https://ca.example:14000/dir",
+		"https://u:p@ca.example/", "http://127.0.0.1/dir", "http://127.0.0.1:14000/dir",
+		"http://localhost/dir", "http://LocalHost:1?x", "http://[::1]", "http://[::1]:1/"};
+	static const char *const bad[] = {"", "x", "https:", "https://", "https:///dir",
+		"https://?x", "ftp://127.0.0.1/", "http://", "http:///dir", "http://ca.example/",
+		"http://127.0.0.1.example/", "http://localhost.example/", "http://[::2]/",
+		"http://192.0.2.1/127.0.0.1", "http://127.0.0.1@ca.example/",
+		"http://127.0.0.1:80@ca.example/", "http://localhost:1@ca.example:80/",
+		"http://ca.example:80@127.0.0.1.example/", "http://127.0.0.1\\@ca.example/",
+		"http://127.0.0.1%2f.ca.example/", "http://unix:/127.0.0.1/"};
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		if (!address_is_secure_url(good[i]))
+			fail_msg("%s is secure", good[i]);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		if (address_is_secure_url(bad[i]))
+			fail_msg("%s is not secure", bad[i]);
+}
+
 static void endpoint_is(const char *text, const char *wanted)
 {
 	struct address a;
@@ -187,6 +208,7 @@ int main(void)
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_default_port),
 		cmocka_unit_test(test_loopback),
+		cmocka_unit_test(test_secure_url),
 		cmocka_unit_test(test_endpoints),
 	};
 
