@@ -86,7 +86,7 @@ static const struct conf_autocert *find_provider(const struct conf *c, const cha
 		fprintf(stderr,
 			"lintel: autocert: %s is of the provider %s: there is no CA and no "
 			"DNS provider to talk to\n",
-			name, found->provider == PROVIDER_LOCAL ? "local" : "pseudo");
+			name, conf_provider_name(found));
 		found = NULL;
 	}
 	free(names);

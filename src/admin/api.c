@@ -290,16 +290,6 @@ struct json_object *api_cert_info(const struct admin_view *v)
 	return list;
 }
 
-static const char *provider_name(const struct conf_autocert *a)
-{
-	switch (a->provider) {
-	case PROVIDER_LOCAL: return "local";
-	case PROVIDER_PSEUDO: return "pseudo";
-	case PROVIDER_RFC2136: return "rfc2136";
-	}
-	return "";
-}
-
 static void add_state(struct json_object *o, const struct admin_autocert *p)
 {
 	const struct obtained *last = p->last;
@@ -330,7 +320,7 @@ static struct json_object *provider_json(const struct admin_autocert *p)
 	struct json_object *o = json_object_new_object(), *domains = json_object_new_array();
 
 	add_string(o, "name", p->conf->name);
-	add_string(o, "provider", provider_name(p->conf));
+	add_string(o, "provider", conf_provider_name(p->conf));
 	for (size_t i = 0; i < p->conf->domains.n && i < ADMIN_LIST_MAX; i++)
 		json_object_array_add(domains, json_object_new_string(p->conf->domains.v[i]));
 	add(o, "domains", domains);

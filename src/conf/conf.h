@@ -135,6 +135,8 @@ struct conf_autocert {
 
 /* Whether its certificates come from an ACME CA. */
 bool conf_is_acme(const struct conf_autocert *a);
+/* What the option `provider` calls it, the first of its words: "local", "rfc2136". Static. */
+const char *conf_provider_name(const struct conf_autocert *a);
 
 enum conf_notify { NOTIFY_WEBHOOK, NOTIFY_GOTIFY, NOTIFY_NTFY };
 

@@ -1,5 +1,6 @@
 #include "conf/providers.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -308,4 +309,14 @@ void providers_clear(struct conf *conf)
 bool conf_is_acme(const struct conf_autocert *a)
 {
 	return a->provider >= PROVIDER_RFC2136;
+}
+
+const char *conf_provider_name(const struct conf_autocert *a)
+{
+	const struct option_word *w = find_row("provider")->words;
+
+	while (w->name && (w->later || w->value != (int)a->provider))
+		w++;
+	assert(w->name);
+	return w->name;
 }

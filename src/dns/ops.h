@@ -43,6 +43,7 @@ enum { DNS_TTL, DNS_PROPAGATION_TIMEOUT, DNS_POLLING_INTERVAL, DNS_OWN_OPTIONS }
 
 struct dns_provider {
 	const struct dns_ops *ops;
+	const char *name;                            /* as the configuration calls it */
 	struct conf_strings values[DNS_OPTIONS_MAX]; /* by row; empty = not given */
 	uint32_t ttl;                                /* seconds */
 	struct dns_patience patience;
@@ -53,7 +54,6 @@ struct dns_provider {
 enum { DNS_AGAIN = -2 };
 
 struct dns_ops {
-	const char *name;
 	const struct dns_option *options;
 	size_t n_options;
 	uint32_t ttl;                 /* seconds, unless `ttl` is given */

@@ -252,10 +252,10 @@ static void unknown_option(struct loader *l, const struct conf_option *o)
 	}
 	near = str_nearest(o->key, keys, n);
 	if (near)
-		PROBLEM(l, o, "the provider %s has no such option; did you mean \"%s\"?", ops->name,
-			near);
+		PROBLEM(l, o, "the provider %s has no such option; did you mean \"%s\"?",
+			l->p->name, near);
 	else
-		PROBLEM(l, o, "the provider %s has no such option", ops->name);
+		PROBLEM(l, o, "the provider %s has no such option", l->p->name);
 }
 
 static void take_option(struct loader *l, const struct conf_option *o)
@@ -354,7 +354,7 @@ int dns_options_load(struct dns_provider *p, const struct conf *c, const struct 
 			PROBLEM(&l, NULL,
 				"%s is missing: the provider %s needs it, here or in the "
 				"environment as %s",
-				o->key, ops->name, o->env[0]);
+				o->key, p->name, o->env[0]);
 	}
 	if (l.bad)
 		return -1;

@@ -25,6 +25,7 @@ struct dns_provider *dns_provider_new(
 	struct error err;
 
 	p->ops = all[a->provider];
+	p->name = conf_provider_name(a);
 	if (dns_options_load(p, c, a, problems) == 0) {
 		if (p->ops->init(p, &err) == 0)
 			return p;
@@ -46,7 +47,7 @@ void dns_provider_free(struct dns_provider *p)
 
 const char *dns_provider_name(const struct dns_provider *p)
 {
-	return p->ops->name;
+	return p->name;
 }
 
 void dns_txts_clear(struct dns_txt *v, size_t n)

@@ -330,7 +330,6 @@ static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n,
 }
 
 const struct dns_ops dns_rfc2136 = {
-	.name = "rfc2136",
 	.options = options,
 	.n_options = N_OPTIONS,
 	.ttl = 120,

@@ -91,6 +91,7 @@ static void has_defaults_of_lists(void **state)
 	assert_string_equal(a->name, "main");
 	assert_int_equal(a->place.line, 0);
 	assert_int_equal(a->provider, PROVIDER_LOCAL);
+	assert_string_equal(conf_provider_name(a), "local");
 	assert_string_equal(a->cert_path, "/var/lib/lintel/certs/cert.crt");
 	assert_string_equal(a->key_path, "/var/lib/lintel/certs/priv.key");
 	assert_false(a->has_paths);
@@ -142,6 +143,7 @@ static void takes_acme(void **state)
 	const struct conf_autocert *a = c->providers;
 
 	assert_int_equal(a[0].provider, PROVIDER_RFC2136);
+	assert_string_equal(conf_provider_name(&a[0]), "rfc2136");
 	assert_true(conf_is_acme(&a[0]));
 	assert_string_equal(a[0].id, "68435196b59a"); /* contract, section 4 */
 	assert_string_equal(a[0].acme_key_path, "/s/certs/acme.key");
@@ -178,6 +180,7 @@ static void takes_acme(void **state)
 	assert_string_not_equal(a[2].fingerprint, a[0].fingerprint);
 
 	assert_int_equal(a[3].provider, PROVIDER_PSEUDO);
+	assert_string_equal(conf_provider_name(&a[3]), "pseudo");
 	assert_int_equal(a[3].n_options, 0);
 	conf_unref(c);
 }
