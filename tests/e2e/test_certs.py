@@ -224,7 +224,7 @@ def test_symbolic_link_switched(front, ca, tmp_path):
 
 def test_a_certificate_that_ends_while_it_is_served(run, serve, ca):
     """Gives its names to the next one that is valid, without a reload."""
-    first = ca.issue("a.example", days=6 / 86400)
+    first = ca.issue("a.example", days=10 / 86400)
     second = ca.issue("a.example", tag="second")
     daemon = run(proxy.basic([serve(says("x")).address], [first, second]))
 

@@ -118,7 +118,7 @@ def test_stop_when_the_name_server_is_silent(run, ca, updates):
     config = configure(ca, options=options, propagation=propagation)
     config["limits"] = {"drain": "1s"}
     daemon = run(config, ready="healthz")
-    proxy.wait_until("the records are out", lambda: " has " in daemon.log)
+    proxy.wait_until("the records are out", lambda: " has all 2 records" in daemon.log)
     updates.before = lambda number: time.sleep(10)
     began = time.monotonic()
     assert daemon.stop() == 0

@@ -48,7 +48,7 @@ def test_limit_of_connections(front):
     assert daemon.metric("lintel_connections_active") == 3
     with client.connect(daemon.address) as waiting:
         must_wait(waiting)
-        assert daemon.metric("lintel_accept_pauses_total") >= 1
+        proxy.wait_until("a pause", lambda: daemon.metric("lintel_accept_pauses_total") >= 1)
         proxy.wait_until("a second of pause", lambda: paused_s(daemon) > 1)
         daemon.wait_log("accepting paused: there are 3 connections")
         before, began = daemon.cpu(), time.monotonic()

@@ -11,6 +11,7 @@ import pytest
 import websockets
 
 import client
+import mockca
 import proxy
 from servers import says
 
@@ -138,17 +139,34 @@ def test_post(daemon):
     assert daemon.get("/api/v1/cert/renew", "POST", foreign, body="{}").status == 403
 
 
-def test_one_at_a_time(run, testbed):
+@pytest.fixture
+def hold(mock_ca):
+    """hold(): from now on the CA says nothing to who finalizes an order, until hold.end.set()."""
+
+    def wait(kind, number):
+        if kind == "finalize":
+            start.end.wait(20)
+
+    def start():
+        mock_ca.before = wait
+
+    start.end = threading.Event()
+    yield start
+    start.end.set()
+
+
+def test_one_at_a_time(run, mock_ca, hold):
     """A second one is refused at once: as a POST, as a command, as a WebSocket."""
-    bed = testbed("--va-sleep", 5)
+    hold()
     config = proxy.basic(["127.0.0.1:1"])
-    config["autocert"] = bed.autocert(["example.test"])
+    config["autocert"] = mockca.autocert(mock_ca, ["example.test"])
     daemon = run(config, ready="healthz")
-    proxy.wait_until("an order runs", lambda: "order placed" in daemon.log)
+    proxy.wait_until("an order runs", lambda: mock_ca.count("finalize"))
     assert daemon.post("/api/v1/cert/renew", "{}").status == 409
     done = proxy.command("renew", "main", "-c", daemon.file)
     assert done.returncode == 1 and "cert renewal already in progress" in done.stderr
     assert talk(daemon) == (["cert renewal already in progress"], 1000)
+    hold.end.set()
     proxy.wait_until("ready", lambda: daemon.get("/readyz").status == 200, 60)
 
 
@@ -278,13 +296,14 @@ def test_clients_that_leave(daemon):
     )
 
 
-def test_stop_while_somebody_watches(run, testbed):
+def test_stop_while_somebody_watches(run, mock_ca, hold):
     """The WebSocket is closed with 1001, the command says that it was not renewed, at once."""
-    bed = testbed("--va-sleep", 5, "--authz-reuse", 0)
     config = proxy.basic(["127.0.0.1:1"], limits={"drain": "1s"})
-    config["autocert"] = bed.autocert(["example.test"], extra=[{**extra(1), "domains": ["www.example.test"]}])
+    more = [{**extra(1), "domains": ["www.example.test"]}]
+    config["autocert"] = mockca.autocert(mock_ca, ["example.test"], extra=more)
     daemon = run(config, ready="healthz")
     proxy.wait_until("ready", lambda: daemon.get("/readyz").status == 200, 60)
+    hold()
     answers = []
     watchers = [
         threading.Thread(
@@ -294,7 +313,7 @@ def test_stop_while_somebody_watches(run, testbed):
     ]
     for watcher in watchers:
         watcher.start()
-    proxy.wait_until("two orders run", lambda: daemon.log.count("order placed") == 4)
+    proxy.wait_until("two orders run", lambda: mock_ca.count("finalize") == 4)
     assert daemon.stop() == 0
     for watcher in watchers:
         watcher.join()

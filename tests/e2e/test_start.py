@@ -58,7 +58,7 @@ def test_taken_address(config, tmp_path, where):
 @pytest.mark.parametrize("any_first", [True, False])
 def test_second_on_an_address_that_overlaps(run, config, tmp_path, other, any_first):
     """All addresses of a port take one of them away, and the other way round."""
-    port = proxy.free_port()
+    port = proxy.free_port("::")  # on all addresses
     every, one = [{"address": f":{port}"}], [{"address": f"{other}:{port}"}]
     first, second = (every, one) if any_first else (one, every)
     run({**config, "listen": first})
@@ -68,7 +68,7 @@ def test_second_on_an_address_that_overlaps(run, config, tmp_path, other, any_fi
 
 def test_own_addresses_may_overlap(run, serve, ca):
     """The more specific listener gets what comes to its address; at a start and at a reload."""
-    port = proxy.free_port()
+    port = proxy.free_port("::")  # on all addresses
     config = proxy.basic([], [ca.issue("a.example")])
     config["listen"] = [
         {"address": f":{port}"},

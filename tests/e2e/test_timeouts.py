@@ -92,7 +92,7 @@ def test_handshake_slow(front, serve):
 
 def test_handshake_limit_ends_with_the_handshake(front, serve):
     """A connection lives on after limits.handshake when its handshake was done in time."""
-    daemon = front(serve(echo).address, limits={"handshake": "300ms"})
+    daemon = front(serve(echo).address, limits={"handshake": "2s"})
     with client.Client(daemon.address) as c, client.connect(daemon.address) as probe:
         until_closed(probe)  # so the limit has passed
         c.send(b"x")
@@ -101,7 +101,7 @@ def test_handshake_limit_ends_with_the_handshake(front, serve):
 
 def test_idle(front, serve):
     """A connection on which nothing moves ends; one on which something does lives."""
-    daemon = front(serve(echo).address, timeouts={"idle": "1s"})
+    daemon = front(serve(echo).address, timeouts={"idle": "3s"})
     with client.Client(daemon.address) as idle, client.Client(daemon.address) as busy:
         ended = []
 
@@ -146,9 +146,9 @@ def test_half_closed_while_data_flows(front, serve):
             pass
         for _ in range(20):
             conn.sendall(b"tick")
-            time.sleep(0.1)  # in all longer than the limit, each less
+            time.sleep(0.2)  # in all longer than the limit, each far less
 
-    daemon = front(serve(handler).address, timeouts={"half_closed": "1s"})
+    daemon = front(serve(handler).address, timeouts={"half_closed": "3s"})
     with client.Client(daemon.address) as c:
         c.end()
         assert c.read_all() == b"tick" * 20

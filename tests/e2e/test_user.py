@@ -81,7 +81,7 @@ def test_user(run, serve, ca, tmp_path):
 @as_root
 def test_user_may_listen_beside_what_root_has_bound(run, serve, ca, tmp_path):
     """A reload to a part of the addresses of a port, and back."""
-    port = proxy.free_port()
+    port = proxy.free_port("::")  # on all addresses
     config = proxy.basic([serve(says("x")).address], user="nobody")
     config["autocert"] = {"provider": "pseudo", "domains": ["a.example"]}
     config["listen"] = [{"address": f":{port}"}]
