@@ -9,6 +9,7 @@
 #include "cmdline.h"
 #include "control.h"
 #include "offline.h"
+#include "preflight.h"
 
 static int run_run(const struct call *call)
 {
@@ -19,7 +20,7 @@ static int run_check(const struct call *call)
 {
 	int status = control_check(call->conf_file);
 
-	return status || !call->flag ? status : offline_check(call->conf_file);
+	return status || !call->flag ? status : preflight_check(call->conf_file);
 }
 
 static int run_reload(const struct call *call)

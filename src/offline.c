@@ -1,6 +1,5 @@
 #include "offline.h"
 
-#include <openssl/rand.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +13,6 @@
 #include "acme/order.h"
 #include "autocert/key.h"
 #include "autocert/store.h"
-#include "base/enc.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/names.h"
@@ -24,10 +22,9 @@
 #include "dns/provider.h"
 #include "tls/cert.h"
 
-#define EXIT_USAGE  2
-#define CLOCK_MAX_S 60
+#define EXIT_USAGE 2
 
-static int complain(const char *what, const struct error *err)
+int offline_complain(const char *what, const struct error *err)
 {
 	fprintf(stderr, "lintel: %s: %s\n", what, err->text);
 	return EXIT_FAILURE;
@@ -46,8 +43,7 @@ static const char *user_of(const struct conf *c)
 	return owner ? owner->pw_name : NULL;
 }
 
-/* The configuration, read as who is going to use it. NULL after telling every problem. */
-static struct conf *load(const char *conf_file)
+struct conf *offline_load(const char *conf_file)
 {
 	struct problems p = {0};
 	struct conf *c = conf_load(conf_file, &p);
@@ -93,7 +89,7 @@ static const struct conf_autocert *find_provider(const struct conf *c, const cha
 	return found;
 }
 
-static struct dns_provider *open_dns(const struct conf *c, const struct conf_autocert *a)
+struct dns_provider *offline_open_dns(const struct conf *c, const struct conf_autocert *a)
 {
 	struct problems p = {0};
 	struct dns_provider *dns = dns_provider_new(c, a, &p);
@@ -149,14 +145,14 @@ int offline_dns(const char *conf_file, const char *provider, bool present, const
 				"and a value\n");
 		return EXIT_USAGE;
 	}
-	c = load(conf_file);
+	c = offline_load(conf_file);
 	j.autocert = a = c ? find_provider(c, provider ? provider : "main") : NULL;
-	j.provider = dns = a ? open_dns(c, a) : NULL;
+	j.provider = dns = a ? offline_open_dns(c, a) : NULL;
 	txt.fqdn = mem_strdup(name);
 	txt.value = mem_strdup(value);
 	if (dns)
 		status = do_dns(&j, present, &txt, &err) < 0
-				 ? complain(dns_provider_name(dns), &err)
+				 ? offline_complain(dns_provider_name(dns), &err)
 				 : EXIT_SUCCESS;
 	dns_provider_free(dns);
 	dns_txts_clear(&txt, 1);
@@ -166,27 +162,19 @@ int offline_dns(const char *conf_file, const char *provider, bool present, const
 
 /* ---- accounts ---- */
 
-struct account { /* one that providers share */
-	const struct conf_autocert *autocert;
-	struct acme *acme;
-	EVP_PKEY *key;
-	int lock;
-};
-
-static void account_close(struct account *acc)
+void offline_account_close(struct offline_account *acc)
 {
 	acme_free(acc->acme);
 	EVP_PKEY_free(acc->key);
 	store_unlock_account(acc->lock);
 }
 
-/* The CA is asked for the account of the key that is there; no key is made. */
-static int account_open(
-	struct account *acc, const struct conf_autocert *a, bool exclusive, struct error *err)
+int offline_account_open(struct offline_account *acc, const struct conf_autocert *a, bool exclusive,
+	struct error *err)
 {
 	bool made = false;
 
-	*acc = (struct account){.autocert = a, .lock = -1};
+	*acc = (struct offline_account){.autocert = a, .lock = -1};
 	acc->acme = acme_new(
 		&(struct acme_options){.directory_url = a->ca_dir_url, .ca_certs = &a->ca_certs});
 	if (access(a->acme_key_path, F_OK) < 0)
@@ -242,7 +230,7 @@ static int show(const struct conf *c, size_t i)
 {
 	const struct conf_autocert *a = &c->providers[i];
 	struct json_object *o = NULL;
-	struct account acc;
+	struct offline_account acc;
 	struct error err;
 	int status = EXIT_FAILURE;
 
@@ -252,7 +240,7 @@ static int show(const struct conf *c, size_t i)
 			printf(", %s", c->providers[j].name);
 	printf("\n  %-10s %s\n  %-10s %s\n", "CA", a->ca_dir_url, "key", a->acme_key_path);
 	fflush(stdout);
-	if (account_open(&acc, a, false, &err) == 0)
+	if (offline_account_open(&acc, a, false, &err) == 0)
 		o = acme_account_show(acc.acme, &err);
 	if (o) {
 		printf("  %-10s %s\n", "account", acme_account_url(acc.acme));
@@ -261,16 +249,16 @@ static int show(const struct conf *c, size_t i)
 		print_member(o, "createdAt", "created");
 		status = EXIT_SUCCESS;
 	} else {
-		complain(a->name, &err);
+		offline_complain(a->name, &err);
 	}
 	json_object_put(o);
-	account_close(&acc);
+	offline_account_close(&acc);
 	return status;
 }
 
 int offline_account_show(const char *conf_file)
 {
-	struct conf *c = load(conf_file);
+	struct conf *c = offline_load(conf_file);
 	int status = EXIT_SUCCESS;
 	size_t n = 0;
 
@@ -292,7 +280,7 @@ int offline_account_show(const char *conf_file)
 }
 
 /* The new key lies on the disk before the CA hears of it, so that it cannot be lost. */
-static int rollover(struct account *acc, struct error *err)
+static int rollover(struct offline_account *acc, struct error *err)
 {
 	const char *path = acc->autocert->acme_key_path;
 	char *next = mem_printf("%s.next", path);
@@ -320,13 +308,13 @@ static int finish_rollover(const struct conf_autocert *a, struct error *err)
 {
 	char *next = mem_printf("%s.next", a->acme_key_path);
 	struct conf_autocert with_next = *a;
-	struct account acc;
+	struct offline_account acc;
 	int rc = 0;
 
 	if (access(next, F_OK) < 0)
 		goto out;
 	with_next.acme_key_path = next;
-	if (account_open(&acc, &with_next, true, err) == 0) {
+	if (offline_account_open(&acc, &with_next, true, err) == 0) {
 		rc = store_put_account_key(a->acme_key_path, acc.key, err);
 		if (rc == 0) {
 			unlink(next);
@@ -336,7 +324,7 @@ static int finish_rollover(const struct conf_autocert *a, struct error *err)
 	} else if (strcmp(acme_fault_type(acc.acme), "accountDoesNotExist") != 0) {
 		rc = -1;
 	}
-	account_close(&acc);
+	offline_account_close(&acc);
 out:
 	free(next);
 	return rc;
@@ -344,26 +332,26 @@ out:
 
 int offline_account_rollover(const char *conf_file, const char *provider)
 {
-	struct conf *c = load(conf_file);
+	struct conf *c = offline_load(conf_file);
 	const struct conf_autocert *a = c ? find_provider(c, provider ? provider : "main") : NULL;
 	int status = EXIT_FAILURE, rc;
-	struct account acc;
+	struct offline_account acc;
 	struct error err;
 
 	if (!a)
 		goto out;
 	rc = finish_rollover(a, &err);
 	if (rc == 0) {
-		rc = account_open(&acc, a, true, &err);
+		rc = offline_account_open(&acc, a, true, &err);
 		if (rc == 0)
 			rc = rollover(&acc, &err);
 		if (rc == 0)
 			printf("%s: the account %s has a new key: %s\n", a->name,
 				acme_account_url(acc.acme), a->acme_key_path);
-		account_close(&acc);
+		offline_account_close(&acc);
 	}
 	if (rc < 0)
-		complain(a->name, &err);
+		offline_complain(a->name, &err);
 	else
 		status = EXIT_SUCCESS;
 out:
@@ -400,10 +388,10 @@ static int find_reason(const char *text)
 int offline_revoke(const char *conf_file, const char *provider, const char *reason)
 {
 	int code = find_reason(reason), status = EXIT_FAILURE;
-	struct conf *c = code < 0 ? NULL : load(conf_file);
+	struct conf *c = code < 0 ? NULL : offline_load(conf_file);
 	const struct conf_autocert *a = c ? find_provider(c, provider) : NULL;
 	struct cert *cert = NULL;
-	struct account acc = {.lock = -1};
+	struct offline_account acc = {.lock = -1};
 	struct error err;
 
 	if (code < 0)
@@ -411,138 +399,18 @@ int offline_revoke(const char *conf_file, const char *provider, const char *reas
 	if (!a)
 		goto out;
 	cert = cert_load(a->cert_path, a->key_path, &err);
-	if (!cert || account_open(&acc, a, false, &err) < 0 ||
+	if (!cert || offline_account_open(&acc, a, false, &err) < 0 ||
 		acme_revoke(acc.acme, cert->leaf, cert->leaf_len, code, &err) < 0) {
-		complain(a->name, &err);
+		offline_complain(a->name, &err);
 	} else {
 		printf("%s: revoked: %s; it is still served: get a new one with `lintel renew "
 		       "%s`\n",
 			a->name, a->cert_path, a->name);
 		status = EXIT_SUCCESS;
 	}
-	account_close(&acc);
+	offline_account_close(&acc);
 out:
 	cert_unref(cert);
-	conf_unref(c);
-	return status;
-}
-
-/* ---- check --acme ---- */
-
-static void say_dns(void *arg, const char *text)
-{
-	printf("%s: DNS: %s\n", (const char *)arg, text);
-}
-
-/* A record at the place of each challenge, seen by every name server, and removed again. */
-static int prove_dns(const struct conf *c, const struct conf_autocert *a, struct error *err)
-{
-	struct dns_job j = {.autocert = a, .say = say_dns, .arg = a->name};
-	struct dns_provider *dns = open_dns(c, a);
-	struct dns_txt *v = mem_zalloc(a->domains.n * sizeof(*v));
-	unsigned char random[32];
-	struct error why;
-	int rc;
-
-	j.provider = dns;
-	for (size_t i = 0; i < a->domains.n; i++) {
-		const char *domain = a->domains.v[i];
-
-		RAND_bytes(random, sizeof(random));
-		v[i].value = enc_base64url(random, sizeof(random));
-		v[i].fqdn = mem_printf(
-			"_acme-challenge.%s", str_starts(domain, "*.") ? domain + 2 : domain);
-	}
-	rc = dns ? dns_locate(&j, v, a->domains.n, err) : error_set(err, "see above");
-	if (rc == 0) {
-		rc = dns_present(&j, v, a->domains.n, err);
-		if (rc == 0)
-			rc = dns_wait(&j, v, a->domains.n, err);
-		if (dns_cleanup(&j, v, a->domains.n, &why) < 0) {
-			if (rc == 0)
-				*err = why;
-			rc = -1;
-		}
-	}
-	if (rc == 0)
-		printf("%s: DNS: test records written, seen and removed by %s\n", a->name,
-			dns_provider_name(dns));
-	dns_txts_clear(v, a->domains.n);
-	free(v);
-	dns_provider_free(dns);
-	return rc;
-}
-
-static int check_ca(const struct conf_autocert *a, struct acme *acme, struct error *err)
-{
-	int64_t offset;
-
-	if (acme_open(acme, err) < 0)
-		return -1;
-	offset = acme_clock_offset(acme);
-	if (llabs(offset) > CLOCK_MAX_S)
-		return error_set(err,
-			"the clock of this machine is %lld s %s that of the CA: set it "
-			"right",
-			llabs(offset), offset > 0 ? "behind" : "ahead of");
-	if (acme_wants_eab(acme) && !a->eab_kid)
-		return error_set(err, "the CA wants an external account: set eab_kid and eab_hmac, "
-				      "which it gives out");
-	if (a->profile && !acme_knows_profile(acme, a->profile))
-		return error_set(err, "the CA does not know the profile \"%s\"", a->profile);
-	printf("%s: CA: reachable, its clock agrees: %s\n", a->name, a->ca_dir_url);
-	return 0;
-}
-
-static int check_account(const struct conf_autocert *a, struct error *err)
-{
-	struct account acc;
-	int rc = 0;
-
-	if (access(a->acme_key_path, F_OK) < 0) {
-		printf("%s: account: none yet; the first order makes %s and registers it\n",
-			a->name, a->acme_key_path);
-		return 0;
-	}
-	rc = account_open(&acc, a, false, err);
-	if (rc == 0) {
-		printf("%s: account: %s\n", a->name, acme_account_url(acc.acme));
-	} else if (strcmp(acme_fault_type(acc.acme), "accountDoesNotExist") == 0) {
-		printf("%s: account: the CA does not know %s; the next order registers it\n",
-			a->name, a->acme_key_path);
-		rc = 0;
-	}
-	account_close(&acc);
-	return rc;
-}
-
-int offline_check(const char *conf_file)
-{
-	struct conf *c = load(conf_file);
-	int status = EXIT_SUCCESS;
-	size_t n = 0;
-
-	if (!c)
-		return EXIT_FAILURE;
-	for (size_t i = 0; i < c->n_providers; i++) {
-		const struct conf_autocert *a = &c->providers[i];
-		struct acme *acme;
-		struct error err;
-
-		if (!conf_is_acme(a))
-			continue;
-		n++;
-		acme = acme_new(&(struct acme_options){
-			.directory_url = a->ca_dir_url, .ca_certs = &a->ca_certs});
-		/* Both, so that all problems are seen at once. */
-		if (check_ca(a, acme, &err) < 0 || check_account(a, &err) < 0)
-			status = complain(a->name, &err);
-		if (prove_dns(c, a, &err) < 0)
-			status = complain(a->name, &err);
-		acme_free(acme);
-	}
-	if (!n)
-		printf("no provider of autocert gets certificates from a CA\n");
 	conf_unref(c);
 	return status;
 }

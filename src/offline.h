@@ -7,8 +7,11 @@
 
 #include <stdbool.h>
 
-/* Proves CA and DNS credentials of every ACME provider without placing an order. */
-int offline_check(const char *conf_file);
+#include "acme/client.h"
+#include "base/error.h"
+#include "conf/conf.h"
+#include "dns/provider.h"
+
 /* Writes one TXT record and waits until the name servers have it, or removes it. `provider` NULL =
  * main. */
 int offline_dns(const char *conf_file, const char *provider, bool present, const char *fqdn,
@@ -17,5 +20,29 @@ int offline_account_show(const char *conf_file);
 int offline_account_rollover(const char *conf_file, const char *provider);
 /* `reason` is a name or number of RFC 5280, 5.3.1; NULL = none given. */
 int offline_revoke(const char *conf_file, const char *provider, const char *reason);
+
+/* ---- for other files with such commands ---- */
+
+/* The configuration, read as who is going to use it. A new reference; NULL after telling every
+ * problem. */
+struct conf *offline_load(const char *conf_file);
+/* New; NULL after telling every problem of the options. */
+struct dns_provider *offline_open_dns(const struct conf *c, const struct conf_autocert *a);
+/* Tells what went wrong with a provider; returns the exit status. */
+int offline_complain(const char *what, const struct error *err);
+
+struct offline_account { /* one that providers share */
+	const struct conf_autocert *autocert;
+	struct acme *acme;
+	EVP_PKEY *key;
+	int lock;
+};
+
+/* The CA is asked for the account of the key that is there (RFC 8555, 7.3.1); no key is made.
+ * `exclusive`: the key is going to be changed. `a` is borrowed until it is closed, which it has to
+ * be after -1 too. */
+int offline_account_open(struct offline_account *acc, const struct conf_autocert *a, bool exclusive,
+	struct error *err);
+void offline_account_close(struct offline_account *acc);
 
 #endif

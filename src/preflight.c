@@ -1,0 +1,135 @@
+#include "preflight.h"
+
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "acme/account.h"
+#include "base/enc.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "conf/conf.h"
+#include "dns/provider.h"
+#include "offline.h"
+
+#define CLOCK_MAX_S 60
+
+static void say_dns(void *arg, const char *text)
+{
+	printf("%s: DNS: %s\n", (const char *)arg, text);
+}
+
+/* A record at the place of each challenge, seen by every name server, and removed again. */
+static int prove_dns(const struct conf *c, const struct conf_autocert *a, struct error *err)
+{
+	struct dns_job j = {.autocert = a, .say = say_dns, .arg = a->name};
+	struct dns_provider *dns = offline_open_dns(c, a);
+	struct dns_txt *v = mem_zalloc(a->domains.n * sizeof(*v));
+	unsigned char random[32];
+	struct error why;
+	int rc;
+
+	j.provider = dns;
+	for (size_t i = 0; i < a->domains.n; i++) {
+		const char *domain = a->domains.v[i];
+
+		RAND_bytes(random, sizeof(random));
+		v[i].value = enc_base64url(random, sizeof(random));
+		v[i].fqdn = mem_printf(
+			"_acme-challenge.%s", str_starts(domain, "*.") ? domain + 2 : domain);
+	}
+	rc = dns ? dns_locate(&j, v, a->domains.n, err) : error_set(err, "see above");
+	if (rc == 0) {
+		rc = dns_present(&j, v, a->domains.n, err);
+		if (rc == 0)
+			rc = dns_wait(&j, v, a->domains.n, err);
+		if (dns_cleanup(&j, v, a->domains.n, &why) < 0) {
+			if (rc == 0)
+				*err = why;
+			rc = -1;
+		}
+	}
+	if (rc == 0)
+		printf("%s: DNS: test records written, seen and removed by %s\n", a->name,
+			dns_provider_name(dns));
+	dns_txts_clear(v, a->domains.n);
+	free(v);
+	dns_provider_free(dns);
+	return rc;
+}
+
+static int check_ca(const struct conf_autocert *a, struct acme *acme, struct error *err)
+{
+	int64_t offset;
+
+	if (acme_open(acme, err) < 0)
+		return -1;
+	offset = acme_clock_offset(acme);
+	if (llabs(offset) > CLOCK_MAX_S)
+		return error_set(err,
+			"the clock of this machine is %lld s %s that of the CA: set it "
+			"right",
+			llabs(offset), offset > 0 ? "behind" : "ahead of");
+	if (acme_wants_eab(acme) && !a->eab_kid)
+		return error_set(err, "the CA wants an external account: set eab_kid and eab_hmac, "
+				      "which it gives out");
+	if (a->profile && !acme_knows_profile(acme, a->profile))
+		return error_set(err, "the CA does not know the profile \"%s\"", a->profile);
+	printf("%s: CA: reachable, its clock agrees: %s\n", a->name, a->ca_dir_url);
+	return 0;
+}
+
+static int check_account(const struct conf_autocert *a, struct error *err)
+{
+	struct offline_account acc;
+	int rc = 0;
+
+	if (access(a->acme_key_path, F_OK) < 0) {
+		printf("%s: account: none yet; the first order makes %s and registers it\n",
+			a->name, a->acme_key_path);
+		return 0;
+	}
+	rc = offline_account_open(&acc, a, false, err);
+	if (rc == 0) {
+		printf("%s: account: %s\n", a->name, acme_account_url(acc.acme));
+	} else if (strcmp(acme_fault_type(acc.acme), "accountDoesNotExist") == 0) {
+		printf("%s: account: the CA does not know %s; the next order registers it\n",
+			a->name, a->acme_key_path);
+		rc = 0;
+	}
+	offline_account_close(&acc);
+	return rc;
+}
+
+int preflight_check(const char *conf_file)
+{
+	struct conf *c = offline_load(conf_file);
+	int status = EXIT_SUCCESS;
+	size_t n = 0;
+
+	if (!c)
+		return EXIT_FAILURE;
+	for (size_t i = 0; i < c->n_providers; i++) {
+		const struct conf_autocert *a = &c->providers[i];
+		struct acme *acme;
+		struct error err;
+
+		if (!conf_is_acme(a))
+			continue;
+		n++;
+		acme = acme_new(&(struct acme_options){
+			.directory_url = a->ca_dir_url, .ca_certs = &a->ca_certs});
+		/* Both, so that all problems are seen at once. */
+		if (check_ca(a, acme, &err) < 0 || check_account(a, &err) < 0)
+			status = offline_complain(a->name, &err);
+		if (prove_dns(c, a, &err) < 0)
+			status = offline_complain(a->name, &err);
+		acme_free(acme);
+	}
+	if (!n)
+		printf("no provider of autocert gets certificates from a CA\n");
+	conf_unref(c);
+	return status;
+}
