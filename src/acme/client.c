@@ -11,7 +11,6 @@
 #include "base/str.h"
 
 #define ANSWER_MAX  (1 << 20) /* bytes */
-#define ROOTS_MAX   (1 << 20)
 #define REQUEST_MS  30000
 #define NONCE_TRIES 20 /* of one request; at half of all nonces rejected one in a million fails */
 #define FIRST_MS    250
@@ -348,7 +347,7 @@ static int read_roots(struct acme *a, struct error *err)
 
 	for (size_t i = 0; i < a->options.ca_certs->n; i++) {
 		size_t len;
-		char *pem = file_read(a->options.ca_certs->v[i], ROOTS_MAX, &len, err);
+		char *pem = file_read(a->options.ca_certs->v[i], ACME_ROOTS_MAX, &len, err);
 
 		if (!pem) {
 			str_clear(&all);

@@ -25,6 +25,8 @@ enum acme_fault {
 	ACME_STOPPED,      /* told to stop */
 };
 
+#define ACME_ROOTS_MAX (1 << 20) /* bytes of a file of ca_certs */
+
 struct acme_options { /* borrowed until acme_free() */
 	const char *directory_url;
 	const struct conf_strings *ca_certs; /* PEM files of roots beside the system's */

@@ -32,6 +32,7 @@ struct provider {
 	const struct conf_autocert *conf; /* of ac->conf; NULL = no longer configured */
 	char id[sizeof(((struct conf_autocert *)0)->id)];
 	struct run *running;
+	bool again;    /* there was a reload since it began */
 	bool ordering; /* the run that is running gets a certificate */
 	bool swapping; /* the owner has not answered yet */
 	bool forced;   /* by somebody; until it is done */
@@ -222,6 +223,8 @@ static void run_home(struct job *job)
 	} else {
 		p->looked = true;
 		conclude(ac, p, run->forced);
+		if (p->again) /* it may have read a secret that is another one now */
+			p->due = 0;
 	}
 	stop_clear(&run->stop);
 	conf_unref(run->conf);
@@ -254,6 +257,7 @@ static void start_run(struct autocert *ac, struct provider *p)
 		return;
 	}
 	p->running = run;
+	p->again = false;
 }
 
 void autocert_tick(struct autocert *ac)
@@ -359,6 +363,7 @@ void autocert_configure(struct autocert *ac, struct conf *c)
 		p = ac->providers[i] = find(ac, a);
 		p->conf = a;
 		p->due = 0;
+		p->again = true;
 		if (p->running && strcmp(p->running->autocert->fingerprint, a->fingerprint) != 0)
 			stop_set(&p->running->stop);
 	}

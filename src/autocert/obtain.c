@@ -1,5 +1,6 @@
 #include "autocert/obtain.h"
 
+#include <openssl/sha.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,7 +10,9 @@
 #include "autocert/run.h"
 #include "autocert/store.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/mem.h"
+#include "base/str.h"
 
 #define STOP_CLEANUP_MS 1500  /* for records that are out when told to stop */
 #define DAY_S           86400 /* the longest wait for ARI */
@@ -148,14 +151,35 @@ static void fail(struct run *r, const struct error *why)
 
 /* ---- what is there, and what is to be done ---- */
 
+/* What stands in the configuration, and what its files and the environment have of it: somebody who
+ * mends a secret there does not touch the configuration. What cannot be read is zeros, so that its
+ * return counts too. */
+static void set_fingerprint(struct run *r)
+{
+	unsigned char hash[SHA256_DIGEST_LENGTH] = {0};
+	struct str s = {0};
+
+	str_add(&s, r->a->fingerprint, strlen(r->a->fingerprint));
+	if (conf_is_acme(r->a) && records_open(r, NULL) == 0)
+		dns_provider_hash(r->dns, hash);
+	str_add(&s, hash, sizeof(hash));
+	for (size_t i = 0; i < r->a->ca_certs.n; i++) {
+		file_hash(r->a->ca_certs.v[i], ACME_ROOTS_MAX, hash);
+		str_add(&s, hash, sizeof(hash));
+	}
+	SHA256((const unsigned char *)s.data, s.len, hash);
+	str_hex(r->fingerprint, hash, sizeof(hash));
+	str_clear(&s);
+}
+
 /* What a failure has left behind counts for the configuration that failed only. */
 static void lift_if_changed(struct run *r)
 {
 	struct state *s = r->state;
 
-	if (strcmp(s->fingerprint, r->a->fingerprint) == 0)
+	if (strcmp(s->fingerprint, r->fingerprint) == 0)
 		return;
-	snprintf(s->fingerprint, sizeof(s->fingerprint), "%s", r->a->fingerprint);
+	memcpy(s->fingerprint, r->fingerprint, sizeof(s->fingerprint));
 	s->attempts = s->unreachable = 0;
 	s->failed_at = s->retry_at = 0;
 	run_set_failure(r, NULL);
@@ -180,7 +204,7 @@ static void heed_mark(struct run *r)
 	s->failed_at = at;
 	s->retry_at = schedule_retry_at(FAILURE_ORDER, 1, r->out->cert != NULL, at, 0, 0);
 	run_set_failure(r, "an earlier attempt has failed");
-	snprintf(s->fingerprint, sizeof(s->fingerprint), "%s", r->a->fingerprint);
+	memcpy(s->fingerprint, r->fingerprint, sizeof(s->fingerprint));
 }
 
 /* Sets out->renew_at and out->why; `why` says it in words. */
@@ -338,6 +362,7 @@ void obtain_run(const struct obtain *o, struct obtained *out)
 	out->cert = load(&r, &broken);
 	if (state_load(r.state, o->conf->state_dir, r.a->id, &why) < 0)
 		run_say(&r, STEP_NOTE, LOG_WARN, "%s", why.text);
+	set_fingerprint(&r);
 	heed_mark(&r);
 	lift_if_changed(&r);
 	if (r.a->provider == PROVIDER_PSEUDO)

@@ -23,7 +23,7 @@ static struct dns_job dns_job(struct run *r)
 	};
 }
 
-static int open_dns(struct run *r, struct error *err)
+int records_open(struct run *r, struct error *err)
 {
 	struct problems p = {0};
 	int rc = 0;
@@ -67,7 +67,7 @@ void records_clean_up(struct run *r, int64_t ms)
 		abandon_txts(r);
 		return;
 	}
-	if (open_dns(r, &err) == 0) {
+	if (records_open(r, &err) == 0) {
 		j = dns_job(r);
 		j.stop = NULL; /* told to stop or not: this is what must be done still */
 		j.deadline_ms = clock_mono_ms() + ms;
@@ -139,7 +139,7 @@ int records_put(struct run *r, const struct acme_challenge *v, size_t n, struct 
 	struct dns_txt *txts;
 	size_t first, n_txts;
 
-	if (open_dns(r, err) < 0)
+	if (records_open(r, err) < 0)
 		return -1;
 	j = dns_job(r);
 	first = journal(r->state, v, n);

@@ -15,6 +15,7 @@ struct run {
 	struct obtained *out;
 	struct state *state;         /* out->state */
 	struct conf_strings domains; /* to be asked for; borrowed strings */
+	char fingerprint[65];        /* as in the state */
 	struct pseudo *pseudo;
 	struct acme *acme;
 	EVP_PKEY *account;
@@ -48,6 +49,8 @@ void run_set_failure(struct run *r, const char *text); /* NULL = none */
 int run_install(struct run *r, const char *cert_text, const char *key_text, struct error *err);
 
 /* records.c: TXT records, each in the journal before it is out. */
+/* Makes r->dns, unless it is there already. */
+int records_open(struct run *r, struct error *err);
 int records_put(struct run *r, const struct acme_challenge *v, size_t n, struct error *err);
 /* Removes all that are journalled, within `ms`. What cannot be removed stays so, and is no failure
  * of the certificate. */

@@ -11,7 +11,9 @@
 #include "dns/provider.h"
 
 struct state {
-	char fingerprint[65]; /* of the configuration that failures and the order belong to */
+	/* Of the configuration that failures and the order belong to, and of what the files that
+	 * it names hold: SHA-256, hex. */
+	char fingerprint[65];
 	/* Orders in a row that came to nothing, counted before they are placed, and times in a row
 	 * that it did not even come to an order. */
 	unsigned attempts, unreachable;

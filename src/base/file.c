@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/crypto.h>
+#include <openssl/sha.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,6 +105,19 @@ fail:
 	free(data);
 	close(fd);
 	return NULL;
+}
+
+void file_hash(const char *path, size_t max, unsigned char hash[32])
+{
+	size_t len;
+	char *data = file_read(path, max, &len, NULL);
+
+	memset(hash, 0, 32);
+	if (!data)
+		return;
+	SHA256((unsigned char *)data, len, hash);
+	OPENSSL_cleanse(data, len);
+	free(data);
 }
 
 char *file_folder(const char *path)

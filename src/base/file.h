@@ -21,6 +21,10 @@ int file_write_error(struct error *err, const char *what, const char *path);
  * the file has more than `max` bytes or is no regular file (FIFOs are not waited for). */
 char *file_read(const char *path, size_t max, size_t *len, struct error *err);
 
+/* SHA-256 of what a file of at most `max` bytes holds; zeros where it cannot be read. What was read
+ * is wiped. */
+void file_hash(const char *path, size_t max, unsigned char hash[32]);
+
 /* Writes PATH.new with exactly `mode`, syncs it, renames it over PATH and syncs the directory. */
 int file_write(const char *path, const void *data, size_t len, mode_t mode, struct error *err);
 

@@ -115,8 +115,8 @@ struct conf_autocert {
 	/* Files named after the pair's paths as written: the first 12 hex digits of the SHA-256 of
 	 * "cert_path|key_path". */
 	char id[13];
-	/* SHA-256, hex, of all that bears on an order: with another one the wait after a failure
-	 * is lifted. */
+	/* SHA-256, hex, of all that stands here and bears on an order: with another one the wait
+	 * after a failure is lifted. What files hold is not in it. */
 	char fingerprint[65];
 
 	/* For an ACME CA (provider >= PROVIDER_RFC2136): */

@@ -1,14 +1,17 @@
 #include "dns/provider.h"
 
+#include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "dns/ops.h"
 
+#define FILE_MAX    ((size_t)64 << 10)
 #define CALL_MS     30000
 #define TRIES       4
 #define BACKOFF_MS  1000 /* doubles; the wait is a random part of it */
@@ -48,6 +51,28 @@ void dns_provider_free(struct dns_provider *p)
 const char *dns_provider_name(const struct dns_provider *p)
 {
 	return p->name;
+}
+
+void dns_provider_hash(const struct dns_provider *p, unsigned char hash[32])
+{
+	EVP_MD_CTX *md = EVP_MD_CTX_new();
+
+	if (!md || !EVP_DigestInit_ex(md, EVP_sha256(), NULL))
+		abort(); /* out of memory */
+	for (size_t row = 0; row < p->ops->n_options; row++) {
+		const struct conf_strings *s = &p->values[row];
+
+		EVP_DigestUpdate(md, &s->n, sizeof(s->n));
+		for (size_t i = 0; i < s->n; i++) {
+			EVP_DigestUpdate(md, s->v[i], strlen(s->v[i]) + 1);
+			if (p->ops->options[row].type != DNS_PATH)
+				continue;
+			file_hash(s->v[i], FILE_MAX, hash);
+			EVP_DigestUpdate(md, hash, 32);
+		}
+	}
+	EVP_DigestFinal_ex(md, hash, NULL);
+	EVP_MD_CTX_free(md);
 }
 
 void dns_txts_clear(struct dns_txt *v, size_t n)

@@ -33,6 +33,9 @@ struct dns_provider *dns_provider_new(
 	const struct conf *c, const struct conf_autocert *a, struct problems *p);
 void dns_provider_free(struct dns_provider *p); /* NULL is fine; wipes */
 const char *dns_provider_name(const struct dns_provider *p);
+/* SHA-256 over its options as they were taken in, and what files they name hold: another one when
+ * any of it changes, though the configuration names the same files and variables. Blocking. */
+void dns_provider_hash(const struct dns_provider *p, unsigned char hash[32]);
 
 struct dns_job {
 	const struct dns_provider *provider;

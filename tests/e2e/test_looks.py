@@ -189,3 +189,45 @@ def test_forced_in_vain(run, ca):
     assert f"tried again {date}" in done.stdout
     table = proxy.command("certs", "-c", daemon.file).stdout
     assert re.search(r"it is tried again in \d\dd", table), table
+
+
+def with_secret_file(ca, path):
+    options = {"nameserver": ca.bed.dns_server, **ca.bed.key(), "tsig_secret_file": str(path)}
+    del options["tsig_secret"]
+    return configure(ca, options=options)
+
+
+def test_a_secret_file_that_is_mended(run, ca, tmp_path):
+    """Lifts the wait after a failure at the next reload, though the configuration is the same."""
+    secret = tmp_path / "secret"
+    secret.write_text("QUFBQUFBQUFBQUFBQUFBQQ==")
+    daemon = run(with_secret_file(ca, secret), ready="healthz")
+    assert "BADSIG" in wait_failed(daemon)["message"]
+    daemon.reload()
+    daemon.reload()
+    assert rests(daemon)
+    assert ca.count("newOrder") == 1  # the wait goes on
+    secret.write_text(ca.bed.tsig_secret)
+    daemon.signal(signal.SIGHUP)
+    daemon.wait_log("is served$")
+    assert ca.count("newOrder") == 2
+    state = state_file(daemon, "main").read_text()
+    assert ca.bed.tsig_secret not in state and str(secret) not in state
+
+
+def test_a_secret_file_that_returns(run, ca, tmp_path):
+    """That it could not be read is a configuration of its own."""
+    secret = tmp_path / "secret"
+    secret.write_text(ca.bed.tsig_secret)
+    daemon = run(with_secret_file(ca, secret))
+    secret.unlink()
+    assert proxy.command("renew", "main", "-c", daemon.file).returncode == 1
+    assert str(secret) in wait_failed(daemon)["message"]
+    secret.write_text(ca.bed.tsig_secret)
+    daemon.reload()
+
+    def is_lifted():
+        (main,) = daemon.get("/api/v1/certs").json["certificates"]
+        return "last_failure" not in main
+
+    proxy.wait_until("the failure is forgotten", is_lifted)

@@ -315,6 +315,42 @@ static void files(void **state)
 	remove_file("binary");
 }
 
+/* The hash of a provider with this file's options: "tsig_file" or "TsigSecretFile". */
+static void hash_of(const char *key, const char *text, unsigned char hash[32])
+{
+	struct fixture f;
+
+	write_file("key", text, strlen(text));
+	begin(&f);
+	add(&f, "nameserver", "192.0.2.1");
+	if (strcmp(key, "tsig_file") != 0)
+		add(&f, "tsig_key", "k");
+	add(&f, key, "key");
+	load_good(&f);
+	dns_provider_hash(f.p, hash);
+	end(&f);
+	remove_file("key");
+}
+
+/* The same configuration, another content; and the same again. */
+static void hashes(void **state)
+{
+	static const char *const cases[][3] = {
+		{"tsig_secret_file", SECRET, "b3RoZXI="},
+		{"tsig_file", "key k { algorithm hmac-sha256; secret \"" SECRET "\"; };",
+			"key k { algorithm hmac-sha256; secret \"b3RoZXI=\"; };"},
+	};
+	unsigned char a[32], b[32];
+
+	for (size_t i = 0; i < 2; i++) {
+		hash_of(cases[i][0], cases[i][1], a);
+		hash_of(cases[i][0], cases[i][1], b);
+		assert_memory_equal(a, b, sizeof(a));
+		hash_of(cases[i][0], cases[i][2], b);
+		assert_memory_not_equal(a, b, sizeof(a));
+	}
+}
+
 /* An extra that has main's options has main's problems, which are told once. */
 static void inherited(void **state)
 {
@@ -365,6 +401,7 @@ int main(void)
 		cmocka_unit_test(durations),
 		cmocka_unit_test(environment),
 		cmocka_unit_test(files),
+		cmocka_unit_test(hashes),
 		cmocka_unit_test(inherited),
 	};
 
