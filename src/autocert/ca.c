@@ -131,9 +131,23 @@ static int note_attempt(struct run *r, struct error *err)
 	return store_mark_failure(r->a, now, err) < 0 ? -1 : run_save(r, err);
 }
 
-static int place_order(struct run *r, struct acme_order *o, struct error *err)
+/* What an order says that it replaces (RFC 9773, 5): the certificate that is there where this CA
+ * issued it to this account; to others it is unknown, and whose it is concerns nobody else. NULL =
+ * nothing, as where it is not known who issued it. A new string. */
+static char *choose_replaces(const struct run *r)
 {
 	const struct cert *old = r->out->cert;
+	const struct state *s = r->state;
+
+	if (!old || old->not_after != s->obtained_until || !s->obtained_ca ||
+		strcmp(s->obtained_ca, r->a->ca_dir_url) != 0 || !s->obtained_account ||
+		strcmp(s->obtained_account, acme_account_url(r->acme)) != 0)
+		return NULL;
+	return acme_ari_id(old->leaf, old->leaf_len);
+}
+
+static int place_order(struct run *r, struct acme_order *o, struct error *err)
+{
 	char *replaces, names[300];
 	int rc;
 
@@ -143,7 +157,7 @@ static int place_order(struct run *r, struct acme_order *o, struct error *err)
 			r->a->profile);
 	if (note_attempt(r, err) < 0)
 		return -1;
-	replaces = old ? acme_ari_id(old->leaf, old->leaf_len) : NULL;
+	replaces = choose_replaces(r);
 	rc = acme_order_new(r->acme, &r->domains, r->a->profile, replaces, o, err);
 	free(replaces);
 	if (rc < 0)
@@ -152,6 +166,7 @@ static int place_order(struct run *r, struct acme_order *o, struct error *err)
 		run_names_text(names, &r->domains), o->url);
 	r->state->order_url = mem_strdup(o->url);
 	r->state->order_ca = mem_strdup(r->a->ca_dir_url);
+	r->state->order_account = mem_strdup(acme_account_url(r->acme));
 	r->state->unreachable = 0;
 	return run_save(r, err);
 }

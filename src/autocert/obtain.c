@@ -62,9 +62,16 @@ static void settle(struct run *r)
 
 static void succeed(struct run *r)
 {
+	struct state *s = r->state;
+
 	r->out->result = OBTAIN_RENEWED;
-	r->state->obtained_at = clock_wall_s();
-	r->state->obtained_until = r->out->cert->not_after;
+	s->obtained_at = clock_wall_s();
+	s->obtained_until = r->out->cert->not_after;
+	free(s->obtained_ca);
+	free(s->obtained_account);
+	s->obtained_ca = s->order_ca;
+	s->obtained_account = s->order_account;
+	s->order_ca = s->order_account = NULL;
 	settle(r);
 }
 

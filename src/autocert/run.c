@@ -82,7 +82,8 @@ void run_forget_order(struct run *r)
 
 	free(r->state->order_url);
 	free(r->state->order_ca);
-	r->state->order_url = r->state->order_ca = NULL;
+	free(r->state->order_account);
+	r->state->order_url = r->state->order_ca = r->state->order_account = NULL;
 	if (run_save(r, &err) == 0)
 		store_drop_order_key(r->o->conf->state_dir, r->a->id);
 	else

@@ -127,8 +127,11 @@ int state_parse(struct state *s, const char *text, size_t len, struct error *err
 	s->failure = get_string(o, "failure", &bad);
 	s->obtained_at = get_time(o, "obtained_at", &bad);
 	s->obtained_until = get_time(o, "obtained_until", &bad);
+	s->obtained_ca = get_string(o, "obtained_ca", &bad);
+	s->obtained_account = get_string(o, "obtained_account", &bad);
 	s->order_url = get_string(o, "order", &bad);
 	s->order_ca = get_string(o, "order_ca", &bad);
+	s->order_account = get_string(o, "order_account", &bad);
 	s->ari_id = get_string(o, "ari_id", &bad);
 	s->ari_explanation = get_string(o, "ari_explanation", &bad);
 	s->ari_start = get_time(o, "ari_start", &bad);
@@ -218,8 +221,11 @@ int state_save(const struct state *s, const char *state_dir, const char *id, str
 	add_string(o, "failure", s->failure);
 	add_number(o, "obtained_at", s->obtained_at);
 	add_number(o, "obtained_until", s->obtained_until);
+	add_string(o, "obtained_ca", s->obtained_ca);
+	add_string(o, "obtained_account", s->obtained_account);
 	add_string(o, "order", s->order_url);
 	add_string(o, "order_ca", s->order_ca);
+	add_string(o, "order_account", s->order_account);
 	add_string(o, "ari_id", s->ari_id);
 	add_string(o, "ari_explanation", s->ari_explanation);
 	add_number(o, "ari_start", s->ari_start);
@@ -246,6 +252,9 @@ void state_clear(struct state *s)
 	free(s->failure);
 	free(s->order_url);
 	free(s->order_ca);
+	free(s->order_account);
+	free(s->obtained_ca);
+	free(s->obtained_account);
 	free(s->ari_id);
 	free(s->ari_explanation);
 	*s = (struct state){0};

@@ -19,10 +19,13 @@ struct state {
 	unsigned attempts, unreachable;
 	int64_t failed_at, retry_at; /* Unix seconds; 0 = none */
 	char *failure;               /* the last sentence; NULL = none since a success */
-	/* The last success, and until when what it gave is valid. */
+	/* The last success, until when what it gave is valid, and from whom: the CA's directory and
+	 * the account's URL; NULL = not known, or of the pseudo CA. */
 	int64_t obtained_at, obtained_until;
-	char *order_url, *order_ca; /* the order that is open, and its CA's directory, or NULL */
-	struct dns_txt *txts;       /* that may be out */
+	char *obtained_ca, *obtained_account;
+	/* The order that is open, and with whom; order_url and order_ca are there together. */
+	char *order_url, *order_ca, *order_account;
+	struct dns_txt *txts; /* that may be out */
 	size_t n_txts;
 	/* What the CA suggests for the certificate of this ARI id (RFC 9773). */
 	char *ari_id, *ari_explanation;

@@ -1,5 +1,6 @@
 """Renewal information (RFC 9773) and profiles. The man in the middle answers for a CA that suggests
 times; what pebble itself makes of it takes a newer one than Debian 12's."""
+import hashlib
 import json
 import pathlib
 import subprocess
@@ -59,6 +60,11 @@ def main(daemon):
     return daemon.get("/api/v1/certs").json["certificates"][0]
 
 
+def replaces(ca):
+    """Whether each order said that it replaces a certificate."""
+    return ["replaces" in p for p in ca.payloads_of("newOrder")]
+
+
 def test_the_time_that_the_ca_suggests(run, ca):
     """Is drawn once and kept over a restart; a window that has begun renews at the next look, and
     the order says which certificate it replaces."""
@@ -109,7 +115,36 @@ def test_already_replaced(run, ca):
     ca.before = before
     done = proxy.command("renew", "main", "-c", daemon.file)
     assert done.returncode == 0, done.stdout
-    assert ["replaces" in p for p in ca.payloads_of("newOrder")] == [False, True, False]
+    assert replaces(ca) == [False, True, False]
+
+
+def test_another_ca_or_account(run, ca):
+    """Only the CA that issued a certificate, and to the same account, hears that it is replaced."""
+    Suggestions(ca, (150, 160))
+    other = mockca.MockCA(ca.bed)
+    Suggestions(other, (150, 160))
+    daemon = start(run, ca)
+
+    def renew():
+        done = proxy.command("renew", "main", "-c", daemon.file)
+        assert done.returncode == 0, done.stdout
+
+    renew()
+    assert replaces(ca) == [False, True]
+    daemon.change(autocert=mockca.autocert(other, ["example.test"]))
+    daemon.reload()
+    renew()
+    renew()
+    assert replaces(other) == [False, True]
+    (key,) = (daemon.dir / "state/certs").glob(f"acme_{hash_of(other.directory)}.key")
+    key.unlink()  # another account
+    renew()
+    assert replaces(other) == [False, True, False]
+    other.close()
+
+
+def hash_of(url):
+    return hashlib.sha256(url.encode()).hexdigest()[:16]
 
 
 @pytest.fixture(scope="session")
