@@ -115,7 +115,6 @@ static int note_attempt(struct run *r, struct error *err)
 {
 	struct state *s = r->state;
 	int64_t now = clock_wall_s();
-	bool serves = r->out->cert && r->out->cert->not_after > now;
 	char *lock = mem_printf("%s/lock", r->o->conf->state_dir);
 	int rc = store_check_room(lock, err);
 
@@ -126,7 +125,8 @@ static int note_attempt(struct run *r, struct error *err)
 	r->noted = true;
 	s->attempts++;
 	s->failed_at = now;
-	s->retry_at = schedule_retry_at(FAILURE_ORDER, s->attempts, serves, now, 0, run_draw());
+	s->retry_at =
+		schedule_retry_at(FAILURE_ORDER, s->attempts, run_serves(r), now, 0, run_draw());
 	run_set_failure(r, NULL);
 	return store_mark_failure(r->a, now, err) < 0 ? -1 : run_save(r, err);
 }

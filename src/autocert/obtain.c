@@ -123,7 +123,7 @@ static void fail(struct run *r, const struct error *why)
 {
 	struct state *s = r->state;
 	int64_t now = clock_wall_s();
-	bool serves = r->out->cert && r->out->cert->not_after > now;
+	bool serves = run_serves(r);
 	bool early = r->failure == FAILURE_EARLY;
 	char date[CLOCK_RFC3339_SIZE], names[300];
 	struct error err;
@@ -209,7 +209,7 @@ static void heed_mark(struct run *r)
 		return;
 	s->attempts = 1;
 	s->failed_at = at;
-	s->retry_at = schedule_retry_at(FAILURE_ORDER, 1, r->out->cert != NULL, at, 0, 0);
+	s->retry_at = schedule_retry_at(FAILURE_ORDER, 1, run_serves(r), at, 0, 0);
 	run_set_failure(r, "an earlier attempt has failed");
 	memcpy(s->fingerprint, r->fingerprint, sizeof(s->fingerprint));
 }

@@ -49,7 +49,11 @@ bool run_has_name(const struct cert *c, const char *name)
 	return false;
 }
 
-/* "example.org and 3 more" */
+bool run_serves(const struct run *r)
+{
+	return r->out->cert && r->out->cert->not_after > clock_wall_s();
+}
+
 const char *run_names_text(char out[300], const struct conf_strings *names)
 {
 	if (names->n > 1)

@@ -39,6 +39,9 @@ bool run_has_name(const struct cert *c, const char *name);
 /* "example.org and 3 more". Returns `out`. */
 const char *run_names_text(char out[300], const struct conf_strings *names);
 
+/* Whether there is a certificate that can still be served. */
+bool run_serves(const struct run *r);
+
 /* Writes the state: nothing is begun that cannot be noted. */
 int run_save(const struct run *r, struct error *err);
 void run_save_or_warn(const struct run *r);

@@ -191,6 +191,17 @@ def test_forced_in_vain(run, ca):
     assert re.search(r"it is tried again in \d\dd", table), table
 
 
+def test_a_mark_beside_one_that_has_expired(run, ca, tmp_path):
+    """A failure mark without a state: who has nothing to serve waits a minute, not an hour."""
+    put_pair(tmp_path / "lintel0", ["example.test"], -80 * DAY, -DAY)
+    at = int(time.time()) - 10
+    mark = tmp_path / "lintel0/state/certs/.last_failure-68435196b59a"
+    mark.write_text(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)))
+    daemon = run(configure(ca), ready="healthz")
+    assert wait_failed(daemon)["retry_at"] == at + 60
+    assert ca.count("newOrder") == 0
+
+
 def with_secret_file(ca, path):
     options = {"nameserver": ca.bed.dns_server, **ca.bed.key(), "tsig_secret_file": str(path)}
     del options["tsig_secret"]
