@@ -15,7 +15,7 @@ struct run { /* one look at one provider, in a job thread */
 	struct conf *conf; /* what `autocert` is part of */
 	const struct conf_autocert *autocert;
 	struct stop stop;
-	bool forced;
+	bool forced, first;
 	struct obtained out;
 };
 
@@ -167,6 +167,7 @@ static void run_it(struct job *job)
 			   .autocert = run->autocert,
 			   .stop = &run->stop,
 			   .forced = run->forced,
+			   .first = run->first,
 			   .say = on_said,
 			   .arg = run},
 		&run->out);
@@ -250,6 +251,7 @@ static void start_run(struct autocert *ac, struct provider *p)
 	run->conf = conf_ref(ac->conf);
 	run->autocert = p->conf;
 	run->forced = p->forced;
+	run->first = !p->looked;
 	if (!jobs_submit(ac->jobs, &run->job)) { /* the next tick tries again */
 		stop_clear(&run->stop);
 		conf_unref(run->conf);

@@ -75,6 +75,17 @@ static int open_account(struct run *r, struct error *err)
 	return 0;
 }
 
+/* Whether an order that has come to nothing is so young that another one must wait: as long as one
+ * that failed when the last failure was, though that itself was to be tried again sooner. */
+static bool is_too_soon(const struct run *r)
+{
+	const struct state *s = r->state;
+	int64_t until = schedule_retry_at(
+		FAILURE_ORDER, s->attempts, run_serves(r), s->failed_at, s->retry_at, 0);
+
+	return schedule_is_waiting(s->failed_at, until, clock_wall_s());
+}
+
 /* The order that was open when the job before this one ended: 1, or 0 without one. */
 static int resume_order(struct run *r, struct acme_order *o, struct error *err)
 {
@@ -96,13 +107,13 @@ static int resume_order(struct run *r, struct acme_order *o, struct error *err)
 		return ca_failed(r);
 	}
 	/* It came to nothing while nobody looked: a failure like any other. */
-	if (r->wanted && !r->forced &&
-		schedule_is_waiting(r->state->failed_at, r->state->retry_at, clock_wall_s())) {
+	if (r->wanted && !r->forced && is_too_soon(r)) {
 		error_set(
 			err, "the order that was open, %s: %.700s", r->state->order_url, why.text);
 		r->noted = true;
-		r->failure = FAILURE_ORDER;
-		return ca_failed(r);
+		r->failure = FAILURE_ORDER; /* "malformed", of a URL, is no error of input */
+		r->retry_at = acme_retry_at(r->acme);
+		return -1;
 	}
 	run_say(r, STEP_NOTE, LOG_INFO, "the order %s is given up: %s", r->state->order_url,
 		why.text);

@@ -296,6 +296,8 @@ static bool may_try(const struct run *r)
 
 	if (r->forced || !schedule_is_waiting(s->failed_at, s->retry_at, now))
 		return true;
+	if (r->o->first && s->order_url) /* what it waited for may be over */
+		return true;
 	/* Cut off, without a failure: what is open is gone on with, and a first attempt that was
 	 * cut off before the CA's answer is made again. */
 	return !s->failure && (s->order_url || s->attempts <= 1);

@@ -16,6 +16,7 @@ struct obtain {
 	const struct conf_autocert *autocert; /* pseudo, or of an ACME CA */
 	const struct stop *stop;
 	bool forced; /* whatever is there, and however short ago it failed */
+	bool first;  /* of this process: an order that is open is gone on with at once */
 	void (*say)(void *arg, enum autocert_step step, enum log_level level, const char *text);
 	void *arg;
 };

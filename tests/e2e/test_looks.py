@@ -177,6 +177,63 @@ def test_an_order_that_came_to_nothing_meanwhile(run, ca):
     assert ca.bed.leftovers() == ""
 
 
+def fail_early(run, ca):
+    """A daemon that has placed an order, and is to wait ten minutes before it goes on with it."""
+    busy = mockca.Answer(503, b"busy", Retry_After=600)
+    ca.before = lambda kind, number: busy if kind == "finalize" else None
+    daemon = run(configure(ca), ready="healthz")
+    failure = wait_failed(daemon)
+    assert 600 <= failure["retry_at"] - failure["time"] <= 750
+    assert ca.count("newOrder") == 1
+    daemon.stop()
+    ca.before = lambda *args: None
+    return daemon
+
+
+def test_a_restart_goes_on_at_once(run, ca):
+    """With an order that is open, whatever the wait; a reload does not."""
+    daemon = fail_early(run, ca)
+    ca.before = lambda kind, number: mockca.Answer(503, b"", Retry_After=600)  # still
+    seen = ca.count("directory")
+    daemon.start()
+    proxy.wait_until("it has tried", lambda: ca.count("directory") > seen)
+    assert rests(daemon)
+    seen = ca.count("directory")
+    daemon.reload()
+    assert rests(daemon)
+    assert ca.count("directory") == seen
+    daemon.stop()
+    ca.before = lambda *args: None
+    daemon.start()
+    daemon.wait_log("is served$")
+    assert ca.count("newOrder") == 1
+    assert "going on with the open order" in daemon.log
+
+
+@pytest.mark.parametrize("over", [False, True], ids=["waiting", "over"])
+def test_a_restart_finds_the_order_gone(run, ca, over):
+    """Leads to the wait after an order, and to no other one before its time: neither within the
+    short wait of a CA that was out of reach, nor when that is over."""
+    daemon = fail_early(run, ca)
+    state = state_file(daemon, "main")
+    if over:
+        o = json.loads(state.read_text())
+        o["retry_at"] = int(time.time())
+        state.write_text(json.dumps(o))
+    ca.before = lambda kind, number: (
+        mockca.problem("malformed", "no such order", 404) if kind == "order" else None
+    )
+    daemon.start()
+    proxy.wait_until("it has asked", lambda: ca.count("order"))
+    proxy.wait_until("it says so", lambda: "no such order" in wait_failed(daemon)["message"])
+    failure = wait_failed(daemon)
+    assert 60 <= failure["retry_at"] - failure["time"] <= 75
+    assert rests(daemon)
+    daemon.reload()
+    assert rests(daemon)
+    assert ca.count("newOrder") == 1
+
+
 def test_forced_in_vain(run, ca):
     """What is said of the next try is true: a certificate that is good is not got before its time."""
     daemon = run(configure(ca))
