@@ -54,26 +54,6 @@ struct autocert {
 	bool stopping;
 };
 
-static const char *const step_names[] = {
-	[STEP_START] = "start",
-	[STEP_ACCOUNT] = "account",
-	[STEP_ORDER] = "order",
-	[STEP_TXT_SET] = "txt_set",
-	[STEP_SEEN] = "seen",
-	[STEP_VALIDATED] = "validated",
-	[STEP_CLEANED] = "cleaned",
-	[STEP_ISSUED] = "issued",
-	[STEP_SWAPPED] = "swapped",
-	[STEP_NOTE] = "note",
-	[STEP_FAILED] = "failed",
-	[STEP_DONE] = "done",
-};
-
-const char *autocert_step_name(enum autocert_step step)
-{
-	return step_names[step];
-}
-
 static bool is_local(const struct conf_autocert *a)
 {
 	return a->provider == PROVIDER_LOCAL;
@@ -97,9 +77,6 @@ static void say(struct autocert *ac, struct provider *p, enum autocert_step step
 			.provider = p->conf->name, .step = step, .level = level, .text = text});
 }
 
-/* In the job's thread. */
-static void on_said(void *arg, enum autocert_step step, enum log_level level, const char *text);
-
 static void said_home(struct job *job)
 {
 	struct said *s = (struct said *)job;
@@ -118,6 +95,7 @@ static void said_home(struct job *job)
 	free(s);
 }
 
+/* In the job's thread. */
 static void on_said(void *arg, enum autocert_step step, enum log_level level, const char *text)
 {
 	struct run *run = arg;
