@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "autocert/leftovers.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -25,6 +26,13 @@ struct said { /* an event on its way to the control thread: comes home like a jo
 	enum autocert_step step;
 	enum log_level level;
 	char *text;
+};
+
+struct sweep { /* for what providers of before have left, in a job thread */
+	struct job job;
+	struct autocert *ac;
+	struct conf *conf;
+	struct stop stop;
 };
 
 struct provider {
@@ -52,6 +60,8 @@ struct autocert {
 	size_t n;
 	LIST_HEAD(, provider) all; /* those that are no longer configured, but run, too */
 	bool stopping;
+	struct sweep *sweep;
+	bool sweep_due;
 };
 
 static bool is_local(const struct conf_autocert *a)
@@ -240,11 +250,67 @@ static void start_run(struct autocert *ac, struct provider *p)
 	p->again = false;
 }
 
+/* What providers of before have left behind */
+
+static void sweep_it(struct job *job)
+{
+	struct sweep *s = (struct sweep *)job;
+
+	leftovers_remove(s->conf, &s->stop);
+}
+
+static void sweep_home(struct job *job)
+{
+	struct sweep *s = (struct sweep *)job;
+	struct autocert *ac = s->ac;
+
+	ac->sweep = NULL;
+	stop_clear(&s->stop);
+	conf_unref(s->conf);
+	free(s);
+	autocert_tick(ac);
+}
+
+/* Once a configuration, and after those have ended that are still at such files; later where there
+ * is no room for the job now. */
+static void start_sweep(struct autocert *ac)
+{
+	struct sweep *s;
+	struct provider *p;
+
+	if (!ac->sweep_due || ac->sweep)
+		return;
+	LIST_FOREACH (p, &ac->all, link)
+		if (p->running && (!p->conf || is_local(p->conf)))
+			return;
+	s = mem_zalloc(sizeof(*s));
+	s->job.run = sweep_it;
+	s->job.done = sweep_home;
+	s->ac = ac;
+	if (stop_init(&s->stop, NULL) < 0) {
+		free(s);
+		return;
+	}
+	s->conf = conf_ref(ac->conf);
+	if (!jobs_submit(ac->jobs, &s->job)) {
+		stop_clear(&s->stop);
+		conf_unref(s->conf);
+		free(s);
+		return;
+	}
+	ac->sweep = s;
+	ac->sweep_due = false;
+}
+
 void autocert_tick(struct autocert *ac)
 {
 	int64_t now = clock_wall_s();
 
-	for (size_t i = 0; i < ac->n && !ac->stopping; i++) {
+	/* One that was told to stop may be at the files of a provider that is one again. */
+	if (ac->stopping || (ac->sweep && stop_is_set(&ac->sweep->stop)))
+		return;
+	start_sweep(ac);
+	for (size_t i = 0; i < ac->n; i++) {
 		struct provider *p = ac->providers[i];
 
 		if (p->running || p->swapping)
@@ -309,7 +375,7 @@ static struct provider *find(struct autocert *ac, const struct conf_autocert *a)
 }
 
 /* Those that are in no configuration any more go, as soon as nothing runs for them. */
-static void sweep(struct autocert *ac)
+static void drop_unconfigured(struct autocert *ac)
 {
 	struct provider *p, *next;
 
@@ -347,7 +413,10 @@ void autocert_configure(struct autocert *ac, struct conf *c)
 		if (p->running && strcmp(p->running->autocert->fingerprint, a->fingerprint) != 0)
 			stop_set(&p->running->stop);
 	}
-	sweep(ac);
+	drop_unconfigured(ac);
+	ac->sweep_due = true;
+	if (ac->sweep)
+		stop_set(&ac->sweep->stop);
 	conf_unref(before);
 	autocert_tick(ac);
 }
@@ -357,6 +426,8 @@ void autocert_stop(struct autocert *ac)
 	struct provider *p;
 
 	ac->stopping = true;
+	if (ac->sweep)
+		stop_set(&ac->sweep->stop);
 	LIST_FOREACH (p, &ac->all, link)
 		if (p->running)
 			stop_set(&p->running->stop);

@@ -59,9 +59,9 @@ void records_clean_up(struct run *r, int64_t ms)
 {
 	struct dns_job j;
 	struct error err = {""};
-	size_t left = 0;
+	size_t before = r->state->n_txts;
 
-	if (!r->state->n_txts)
+	if (!before)
 		return;
 	if (!conf_is_acme(r->a)) {
 		abandon_txts(r);
@@ -73,28 +73,14 @@ void records_clean_up(struct run *r, int64_t ms)
 		j.deadline_ms = clock_mono_ms() + ms;
 		dns_cleanup(&j, r->state->txts, r->state->n_txts, &err);
 	}
-	for (size_t i = 0; i < r->state->n_txts; i++) {
-		struct dns_txt *t = &r->state->txts[i], kept = *t;
-
-		if (t->present) {
-			*t = (struct dns_txt){0};
-			r->state->txts[left++] = kept;
-		} else {
-			dns_txts_clear(t, 1);
-		}
-	}
-	if (left)
+	state_drop_absent(r->state);
+	if (r->state->n_txts)
 		run_say(r, STEP_NOTE, LOG_WARN,
 			"%zu of %zu TXT records could not be removed, and will be tried again "
 			"later: %s",
-			left, r->state->n_txts, err.text);
+			r->state->n_txts, before, err.text);
 	else
 		run_say(r, STEP_CLEANED, LOG_INFO, "TXT records removed");
-	r->state->n_txts = left;
-	if (!left) {
-		free(r->state->txts);
-		r->state->txts = NULL;
-	}
 	run_save_or_warn(r);
 }
 
@@ -149,6 +135,8 @@ int records_put(struct run *r, const struct acme_challenge *v, size_t n, struct 
 		return -1;
 	for (size_t i = 0; i < n_txts; i++)
 		txts[i].present = true; /* for all that is known from here on */
+	free(r->state->dns);
+	r->state->dns = mem_strdup(dns_provider_name(r->dns));
 	if (run_save(r, err) < 0 || dns_present(&j, txts, n_txts, err) < 0 || run_save(r, err) < 0)
 		return -1;
 	for (size_t i = 0; i < n_txts; i++)

@@ -12,7 +12,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-#define FILE_MAX  (1 << 20)
 #define DEPTH_MAX 32
 #define TXTS_MAX  1000 /* ten orders of a hundred names each; the newest are kept */
 #define COUNT_MAX 1000000
@@ -92,7 +91,7 @@ static struct json_object *parse_object(const char *text, size_t len)
 	struct json_tokener *tok;
 	struct json_object *o;
 
-	if (len > FILE_MAX)
+	if (len > STATE_FILE_MAX)
 		return NULL;
 	tok = json_tokener_new_ex(DEPTH_MAX);
 	if (!tok)
@@ -139,6 +138,7 @@ int state_parse(struct state *s, const char *text, size_t len, struct error *err
 	s->ari_drawn = get_time(o, "ari_drawn", &bad);
 	s->ari_check_at = get_time(o, "ari_check_at", &bad);
 	s->ari_failures = get_count(o, "ari_failures", &bad);
+	s->dns = get_string(o, "dns", &bad);
 	get_txts(s, o, &bad);
 	json_object_put(o);
 	if (!bad && !s->order_url == !s->order_ca)
@@ -157,7 +157,7 @@ int state_load(struct state *s, const char *state_dir, const char *id, struct er
 	*s = (struct state){0};
 	if (access(path, F_OK) < 0 && errno == ENOENT)
 		goto out;
-	text = file_read(path, FILE_MAX, &len, err);
+	text = file_read(path, STATE_FILE_MAX, &len, err);
 	if (!text) {
 		rc = -1;
 	} else if (state_parse(s, text, len, &why) < 0) {
@@ -233,6 +233,7 @@ int state_save(const struct state *s, const char *state_dir, const char *id, str
 	add_number(o, "ari_drawn", s->ari_drawn);
 	add_number(o, "ari_check_at", s->ari_check_at);
 	add_number(o, "ari_failures", s->ari_failures);
+	add_string(o, "dns", s->dns);
 	json_object_object_add(o, "txt", txts_json(s));
 	text = json_object_to_json_string_ext(
 		o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
@@ -245,8 +246,25 @@ int state_save(const struct state *s, const char *state_dir, const char *id, str
 	return rc;
 }
 
+void state_drop_absent(struct state *s)
+{
+	size_t left = 0;
+
+	for (size_t i = 0; i < s->n_txts; i++) {
+		struct dns_txt t = s->txts[i];
+
+		s->txts[i] = (struct dns_txt){0};
+		if (t.present)
+			s->txts[left++] = t;
+		else
+			dns_txts_clear(&t, 1);
+	}
+	s->n_txts = left;
+}
+
 void state_clear(struct state *s)
 {
+	free(s->dns);
 	dns_txts_clear(s->txts, s->n_txts);
 	free(s->txts);
 	free(s->failure);

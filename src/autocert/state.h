@@ -10,6 +10,8 @@
 #include "base/error.h"
 #include "dns/provider.h"
 
+#define STATE_FILE_MAX (1 << 20) /* bytes */
+
 struct state {
 	/* Of the configuration that failures and the order belong to, and of what the files that
 	 * it names hold: SHA-256, hex. */
@@ -27,6 +29,7 @@ struct state {
 	char *order_url, *order_ca, *order_account;
 	struct dns_txt *txts; /* that may be out */
 	size_t n_txts;
+	char *dns; /* the DNS provider that they were written by; NULL = not known */
 	/* What the CA suggests for the certificate of this ARI id (RFC 9773). */
 	char *ari_id, *ari_explanation;
 	int64_t ari_start, ari_end, ari_drawn; /* 0 = nothing suggested */
@@ -40,6 +43,8 @@ int state_load(struct state *s, const char *state_dir, const char *id, struct er
 int state_save(const struct state *s, const char *state_dir, const char *id, struct error *err);
 /* From its text, which may hold anything and has a NUL at text[len]. */
 int state_parse(struct state *s, const char *text, size_t len, struct error *err);
+/* Takes the TXT records that are not out (any more) from the journal. */
+void state_drop_absent(struct state *s);
 void state_clear(struct state *s); /* may be used again */
 
 #endif
