@@ -7,6 +7,8 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
+#define DAY_S 86400
+
 static void on_dns(void *arg, const char *text)
 {
 	run_say(arg, STEP_SEEN, LOG_INFO, "%s", text);
@@ -53,13 +55,14 @@ static void abandon_txts(struct run *r)
 	run_save_or_warn(r);
 }
 
-/* Removes all records that are journalled. What cannot be removed stays so, and is no failure of
- * the certificate. */
 void records_clean_up(struct run *r, int64_t ms)
 {
 	struct dns_job j;
 	struct error err = {""};
-	size_t before = r->state->n_txts;
+	struct state *s = r->state;
+	int64_t now = clock_wall_s();
+	size_t before = s->n_txts;
+	bool told;
 
 	if (!before)
 		return;
@@ -71,16 +74,21 @@ void records_clean_up(struct run *r, int64_t ms)
 		j = dns_job(r);
 		j.stop = NULL; /* told to stop or not: this is what must be done still */
 		j.deadline_ms = clock_mono_ms() + ms;
-		dns_cleanup(&j, r->state->txts, r->state->n_txts, &err);
+		dns_cleanup(&j, s->txts, s->n_txts, &err);
 	}
-	state_drop_absent(r->state);
-	if (r->state->n_txts)
-		run_say(r, STEP_NOTE, LOG_WARN,
+	state_drop_absent(s);
+	if (!s->n_txts) {
+		s->txts_warned_at = 0;
+		run_say(r, STEP_CLEANED, LOG_INFO, "TXT records removed");
+	} else {
+		told = schedule_is_waiting(s->txts_warned_at, s->txts_warned_at + DAY_S, now);
+		if (!told)
+			s->txts_warned_at = now;
+		run_say(r, STEP_NOTE, told ? LOG_DEBUG : LOG_WARN,
 			"%zu of %zu TXT records could not be removed, and will be tried again "
 			"later: %s",
-			r->state->n_txts, before, err.text);
-	else
-		run_say(r, STEP_CLEANED, LOG_INFO, "TXT records removed");
+			s->n_txts, before, err.text);
+	}
 	run_save_or_warn(r);
 }
 

@@ -56,7 +56,7 @@ int run_install(struct run *r, const char *cert_text, const char *key_text, stru
 int records_open(struct run *r, struct error *err);
 int records_put(struct run *r, const struct acme_challenge *v, size_t n, struct error *err);
 /* Removes all that are journalled, within `ms`. What cannot be removed stays so, and is no failure
- * of the certificate. */
+ * of the certificate: a warning, once a day. */
 void records_clean_up(struct run *r, int64_t ms);
 #define RECORDS_MS 10000 /* that removing them may take */
 

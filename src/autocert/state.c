@@ -138,6 +138,7 @@ int state_parse(struct state *s, const char *text, size_t len, struct error *err
 	s->ari_drawn = get_time(o, "ari_drawn", &bad);
 	s->ari_check_at = get_time(o, "ari_check_at", &bad);
 	s->ari_failures = get_count(o, "ari_failures", &bad);
+	s->txts_warned_at = get_time(o, "txt_warned_at", &bad);
 	s->dns = get_string(o, "dns", &bad);
 	get_txts(s, o, &bad);
 	json_object_put(o);
@@ -233,6 +234,7 @@ int state_save(const struct state *s, const char *state_dir, const char *id, str
 	add_number(o, "ari_drawn", s->ari_drawn);
 	add_number(o, "ari_check_at", s->ari_check_at);
 	add_number(o, "ari_failures", s->ari_failures);
+	add_number(o, "txt_warned_at", s->txts_warned_at);
 	add_string(o, "dns", s->dns);
 	json_object_object_add(o, "txt", txts_json(s));
 	text = json_object_to_json_string_ext(

@@ -29,7 +29,8 @@ struct state {
 	char *order_url, *order_ca, *order_account;
 	struct dns_txt *txts; /* that may be out */
 	size_t n_txts;
-	char *dns; /* the DNS provider that they were written by; NULL = not known */
+	int64_t txts_warned_at; /* when somebody was told that they cannot be removed; 0 = not */
+	char *dns;              /* the DNS provider that they were written by; NULL = not known */
 	/* What the CA suggests for the certificate of this ARI id (RFC 9773). */
 	char *ari_id, *ari_explanation;
 	int64_t ari_start, ari_end, ari_drawn; /* 0 = nothing suggested */

@@ -95,3 +95,26 @@ def test_paths_that_changed(run, ca, when):
         daemon.reload()
     daemon.wait_log("TXT records of a provider that is not configured any more are removed")
     proxy.wait_until("the records are gone", lambda: ca.bed.leftovers() == "")
+
+
+def test_records_that_cannot_be_removed(run, ca):
+    """Are tried at each look, and told once a day, over restarts too."""
+    daemon = run(configure(ca))
+    daemon.stop()
+    path = daemon.dir / "state/autocert/68435196b59a.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "txt": [record(daemon, "x", "elsewhere.test")]}))
+    told = r"main: 1 of 1 TXT records could not be removed"
+    daemon.start()
+    daemon.wait_log(f"warn .*{told}.*elsewhere.test")
+    daemon.reload()
+    daemon.wait_log(f"debug .*{told}")
+    daemon.stop()
+    daemon.start()
+    daemon.wait_log(f"debug .*{told}", 2)
+    assert len(re.findall(f"warn .*{told}", daemon.log)) == 1
+    daemon.stop()
+    state = json.loads(path.read_text())
+    state["txt_warned_at"] -= 86400
+    path.write_text(json.dumps(state))
+    daemon.start()
+    daemon.wait_log(f"warn .*{told}", 2)

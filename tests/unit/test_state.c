@@ -86,6 +86,7 @@ static struct state full_state(void)
 		.obtained_until = 1797776000,
 		.order_url = mem_strdup("https://ca.example/order/1?x=/"),
 		.order_ca = mem_strdup("https://ca.example/dir"),
+		.txts_warned_at = 1790000001,
 		.dns = mem_strdup("rfc2136"),
 		.order_account = mem_strdup("https://ca.example/account/1"),
 		.obtained_ca = mem_strdup("https://other.example/dir"),
@@ -117,6 +118,7 @@ static void assert_same(const struct state *a, const struct state *b)
 	assert_int_equal(a->obtained_until, b->obtained_until);
 	assert_string_equal(a->order_url, b->order_url);
 	assert_string_equal(a->order_ca, b->order_ca);
+	assert_int_equal(a->txts_warned_at, b->txts_warned_at);
 	assert_string_equal(a->dns, b->dns);
 	assert_string_equal(a->order_account, b->order_account);
 	assert_string_equal(a->obtained_ca, b->obtained_ca);
