@@ -157,14 +157,16 @@ int acme_order_challenges(struct acme *a, const struct acme_order *o,
 	return 0;
 }
 
-static int look(struct acme *a, struct acme_challenge *c, struct error *err)
+static int look(struct acme *a, struct acme_challenge *c, int64_t deadline_ms, struct error *err)
 {
 	enum acme_status status;
 	struct acme_answer ans;
 	int rc;
 
-	if (acme_post(a, c->authorization, NULL, &ans, err) < 0)
-		return -1;
+	if (acme_post(a, c->authorization, NULL, &ans, err) < 0) {
+		c->retry_at = acme_retry_at(a);
+		return acme_is_busy(a, deadline_ms) ? 0 : -1;
+	}
 	c->retry_at = ans.retry_at;
 	rc = acme_read_status(ans.json, &status, err);
 	if (rc < 0)
@@ -201,7 +203,7 @@ int acme_challenges_meet(struct acme *a, struct acme_challenge *v, size_t n, str
 		for (size_t i = 0; i < n && rc == 0; i++) {
 			if (v[i].valid)
 				continue;
-			rc = look(a, &v[i], err);
+			rc = look(a, &v[i], deadline, err);
 			if (v[i].valid)
 				left--;
 			else if (v[i].retry_at > retry_at)

@@ -21,7 +21,8 @@ struct acme_challenge {      /* the dns-01 challenge of a pending authorization 
 int acme_order_challenges(struct acme *a, const struct acme_order *o,
 	const struct conf_strings *domains, struct acme_challenge **v, size_t *n,
 	struct error *err);
-/* Tells the CA that all are met, and waits until it has seen so. */
+/* Tells the CA that all are met, and waits until it has seen so. A CA that is busy meanwhile is
+ * waited for. */
 int acme_challenges_meet(struct acme *a, struct acme_challenge *v, size_t n, struct error *err);
 /* Gives up the authorizations that are still pending (7.5.2), as far as that goes. */
 void acme_challenges_give_up(struct acme *a, const struct acme_challenge *v, size_t n);

@@ -26,6 +26,7 @@ struct acme {
 	enum acme_fault fault;
 	char fault_type[ACME_TYPE_SIZE];
 	int64_t retry_at, clock_offset;
+	long status; /* of the last answer; 0 = there was none */
 };
 
 struct acme *acme_new(const struct acme_options *o)
@@ -186,6 +187,7 @@ static int request(struct acme *a, const struct fetch_request *wanted, struct ac
 
 	*ans = (struct acme_answer){0};
 	a->retry_at = 0;
+	a->status = 0;
 	*a->fault_type = '\0';
 	if (!acme_is_url(req.url) || !address_is_secure_url(req.url)) {
 		error_set(err, "a CA is asked by https only, and this is no such URL: %s",
@@ -205,7 +207,7 @@ static int request(struct acme *a, const struct fetch_request *wanted, struct ac
 				: "the CA cannot be asked");
 		return set_fault(a, ACME_UNREACHABLE);
 	}
-	ans->status = ans->http.status;
+	ans->status = a->status = ans->http.status;
 	ans->retry_at =
 		acme_parse_retry_after(fetch_header(&ans->http, "Retry-After", 0), clock_wall_s());
 	note_headers(a, ans);
@@ -420,6 +422,14 @@ bool acme_knows_profile(const struct acme *a, const char *profile)
 }
 
 /* ---- waiting ---- */
+
+bool acme_is_busy(const struct acme *a, int64_t deadline_ms)
+{
+	int64_t left_ms = deadline_ms - clock_mono_ms();
+
+	return (a->status == 429 || a->status == 503) &&
+	       (a->retry_at - clock_wall_s()) * 1000 < left_ms;
+}
 
 int acme_wait(struct acme *a, unsigned n, int64_t retry_at, int64_t deadline_ms, struct error *err)
 {

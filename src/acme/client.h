@@ -85,6 +85,9 @@ int acme_nonsense(struct acme *a, const char *url, struct error *err);
 /* A problem document within an object (of an order, a challenge) that ended badly. Returns -1. */
 int acme_refused(struct acme *a, struct json_object *problem, struct error *err);
 
+/* After a failure: whether the CA is only busy (429 or 503), and does not ask for a wait beyond
+ * `deadline_ms`: a poll waits for acme_retry_at(), and goes on. */
+bool acme_is_busy(const struct acme *a, int64_t deadline_ms);
 /* Until `retry_at`, but 0.25 s doubling to 10 s with `n` where that is 0. -1 when told to stop, or
  * beyond `deadline_ms` (clock_mono_ms). */
 int acme_wait(struct acme *a, unsigned n, int64_t retry_at, int64_t deadline_ms, struct error *err);

@@ -242,9 +242,15 @@ int acme_order_finalize(
 				return -1;
 			continue;
 		}
-		if (acme_wait(a, round++, o->retry_at, deadline, err) < 0 ||
-			acme_order_get(a, o->url, o, err) < 0)
+		/* When all names are just proved it is ready, as a rule. */
+		if ((round || sent) && acme_wait(a, round, o->retry_at, deadline, err) < 0)
 			return -1;
+		round++;
+		if (acme_order_get(a, o->url, o, err) == 0)
+			continue;
+		if (!acme_is_busy(a, deadline))
+			return -1;
+		o->retry_at = acme_retry_at(a);
 	}
 	return 0;
 }

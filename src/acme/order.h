@@ -34,7 +34,8 @@ void acme_order_clear(struct acme_order *o);
 /* The member "status" of an order or an authorization. */
 int acme_read_status(struct json_object *o, enum acme_status *status, struct error *err);
 
-/* Sends the CSR when the order is ready, and waits until it is valid. */
+/* With all names proved: sends the CSR when the order is ready, and waits until it is valid. A CA
+ * that is busy meanwhile is waited for. */
 int acme_order_finalize(
 	struct acme *a, struct acme_order *o, const uint8_t *csr, size_t len, struct error *err);
 /* The chain, leaf first, as PEM: the one whose topmost issuer has the CN `preferred` (NULL = none)

@@ -14,8 +14,8 @@
 
 #define CLOCK_MAX_S 60 /* that the CA's clock may be away from ours */
 
-/* After a call of acme/ has failed. An order that the CA was only out of reach for is gone on with.
- */
+/* After a call of acme/ has failed. An order that the CA was only out of reach for, or too busy, is
+ * gone on with. */
 static int ca_failed(struct run *r)
 {
 	r->retry_at = acme_retry_at(r->acme);
@@ -23,7 +23,12 @@ static int ca_failed(struct run *r)
 	case ACME_UNREACHABLE:
 	case ACME_STOPPED: r->failure = FAILURE_EARLY; break;
 	case ACME_INPUT: r->failure = FAILURE_INPUT; break;
-	case ACME_RATE_LIMITED:
+	case ACME_RATE_LIMITED: /* of requests where there is an order, which is as good as before
+				 */
+		r->failure = r->state->order_url && acme_is_busy(r->acme, INT64_MAX)
+				     ? FAILURE_EARLY
+				     : FAILURE_ORDER;
+		break;
 	case ACME_REFUSED:
 	case ACME_NONSENSE: r->failure = FAILURE_ORDER; break;
 	case ACME_NONE: break;
@@ -102,7 +107,8 @@ static int resume_order(struct run *r, struct acme_order *o, struct error *err)
 		}
 		error_set(&why, "it is not open any more");
 		acme_order_clear(o);
-	} else if (acme_fault(r->acme) == ACME_UNREACHABLE || acme_fault(r->acme) == ACME_STOPPED) {
+	} else if (acme_fault(r->acme) == ACME_UNREACHABLE || acme_fault(r->acme) == ACME_STOPPED ||
+		   acme_is_busy(r->acme, INT64_MAX)) {
 		*err = why;
 		return ca_failed(r);
 	}
@@ -281,10 +287,6 @@ int ca_obtain(struct run *r, struct error *err)
 		if (prove_control(r, &o, err) < 0)
 			goto out;
 		records_clean_up(r, RECORDS_MS);
-		if (acme_order_get(r->acme, o.url, &o, err) < 0) {
-			ca_failed(r);
-			goto out;
-		}
 	}
 	key = order_key(r, &o, err);
 	if (key && finalize(r, &o, key, err) == 0)

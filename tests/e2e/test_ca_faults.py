@@ -88,6 +88,52 @@ def test_busy_in_between(daemon, ca):
     assert ca.count("newOrder") == orders + 1
 
 
+class Busy:
+    """Answers requests of one kind from the `first`-th on, these in turn; the times of all."""
+
+    def __init__(self, ca, kind, first, *answers):
+        self.kind, self.first, self.answers, self.times = kind, first, list(answers), []
+        ca.before = self.before
+
+    def before(self, kind, number):
+        if kind != self.kind:
+            return None
+        self.times.append(time.monotonic())
+        return self.answers.pop(0) if len(self.times) >= self.first and self.answers else None
+
+
+@pytest.mark.parametrize("kind, first", [("authorization", 2), ("order", 1), ("order", 2)])
+def test_busy_while_it_is_polled(daemon, ca, kind, first):
+    """429 and 503 are waited for, as long as they ask for, within the poll: it is one attempt."""
+    limited = problem("rateLimited", "not so fast", 429, Retry_After=2)
+    busy = Busy(ca, kind, first, limited, Answer(503, b"busy"), Answer(503, b"", Retry_After=1))
+    orders = ca.count("newOrder")
+    done = proxy.command("renew", "main", "-c", daemon.file)
+    assert done.returncode == 0, done.stdout
+    assert not busy.answers and len(busy.times) >= first + 3
+    assert busy.times[first] - busy.times[first - 1] > 1  # a date of whole seconds
+    assert ca.count("newOrder") == orders + 1
+
+
+@pytest.mark.parametrize("kind, first", [("authorization", 2), ("order", 1)])
+@pytest.mark.parametrize("status", [429, 503])
+def test_busy_for_too_long(daemon, ca, kind, first, status):
+    """A wait beyond the poll's time ends the attempt; the order is gone on with, no other is placed,
+    whether the CA is still busy then or not."""
+    Busy(ca, kind, first, *[problem("rateLimited", "not so fast", status, Retry_After=3600)] * 9)
+    orders = ca.count("newOrder")
+    failure = renew(daemon)
+    assert "not so fast" in failure["message"]
+    assert 3590 <= failure["wait"] <= 4510
+    Busy(ca, "order", 1, *[problem("rateLimited", "still", status, Retry_After=3600)] * 9)
+    failure = renew(daemon)
+    assert "still" in failure["message"]
+    ca.before = lambda *args: None
+    done = proxy.command("renew", "main", "-c", daemon.file)
+    assert done.returncode == 0 and "going on with the open order" in done.stdout
+    assert ca.count("newOrder") == orders + 1
+
+
 def test_subproblems_are_told(daemon, ca):
     answer = problem("malformed", "two of them")
     o = json.loads(answer.body)
