@@ -301,7 +301,7 @@ static void add_state(struct json_object *o, const struct admin_autocert *p)
 	add_uint(o, "failures", p->failures);
 	if (!last)
 		return;
-	next = last->renew_at > last->state.retry_at ? last->renew_at : last->state.retry_at;
+	next = obtained_next(last);
 	if (next)
 		add_int(o, "next_renewal", next);
 	add_string(o, "next_renewal_reason", schedule_why_text(last->why));
@@ -310,7 +310,7 @@ static void add_state(struct json_object *o, const struct admin_autocert *p)
 	failure = json_object_new_object();
 	add_int(failure, "time", last->state.failed_at);
 	add_string(failure, "message", last->state.failure);
-	add_int(failure, "retry_at", last->state.retry_at);
+	add_int(failure, "retry_at", next);
 	add_uint(failure, "attempts", last->state.attempts);
 	add(o, "last_failure", failure);
 }

@@ -263,10 +263,7 @@ static int64_t not_after(const struct admin_autocert *p)
 
 static int64_t next_renewal(const struct admin_autocert *p)
 {
-	if (!p->last)
-		return 0;
-	return p->last->renew_at > p->last->state.retry_at ? p->last->renew_at
-							   : p->last->state.retry_at;
+	return p->last ? obtained_next(p->last) : 0;
 }
 
 static int64_t last_failure(const struct admin_autocert *p)

@@ -116,7 +116,7 @@ static int64_t again_at(struct run *r)
 	if (!r->out->cert || r->state->order_url)
 		return r->state->retry_at;
 	decide(r, &err, &err);
-	return r->out->renew_at > r->state->retry_at ? r->out->renew_at : r->state->retry_at;
+	return obtained_next(r->out);
 }
 
 static void fail(struct run *r, const struct error *why)
@@ -337,9 +337,7 @@ static void plan(struct run *r)
 	}
 	if (r->state->order_url)
 		out->renew_at = 0; /* it is gone on with */
-	due = out->renew_at;
-	if (due < r->state->retry_at)
-		due = r->state->retry_at;
+	due = obtained_next(out);
 	check = ari_due(r);
 	out->due = schedule_look_at(now, check < due ? check : due);
 }
@@ -400,6 +398,11 @@ void obtain_run(const struct obtain *o, struct obtained *out)
 	dns_provider_free(r.dns);
 	pseudo_close(r.pseudo);
 	free(r.domains.v);
+}
+
+int64_t obtained_next(const struct obtained *out)
+{
+	return out->renew_at > out->state.retry_at ? out->renew_at : out->state.retry_at;
 }
 
 void obtained_clear(struct obtained *out)

@@ -39,6 +39,8 @@ struct obtained {
 
 /* Says each step, the failure too (STEP_FAILED). */
 void obtain_run(const struct obtain *o, struct obtained *out);
+/* When a new one is got or tried again, Unix seconds; 0 = now. */
+int64_t obtained_next(const struct obtained *out);
 void obtained_clear(struct obtained *out);
 
 #endif

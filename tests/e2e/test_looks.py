@@ -242,6 +242,7 @@ def test_forced_in_vain(run, ca):
     assert done.returncode == 1
     answer = daemon.get("/api/v1/certs").json["certificates"][0]
     assert answer["next_renewal"] > time.time() + 50 * 86400
+    assert answer["last_failure"]["retry_at"] == answer["next_renewal"]
     date = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(answer["next_renewal"]))
     assert f"tried again {date}" in done.stdout
     table = proxy.command("certs", "-c", daemon.file).stdout
