@@ -191,7 +191,7 @@ int offline_account_open(struct offline_account *acc, const struct conf_autocert
 	acme_use_key(acc->acme, acc->key);
 	if (acme_account_find(acc->acme, err) == 0)
 		return 0;
-	if (strcmp(acme_fault_type(acc->acme), "accountDoesNotExist") == 0)
+	if (acme_account_is_unknown(acc->acme))
 		error_set(err,
 			"the CA does not know the account of %s (yet): the next order registers it",
 			a->acme_key_path);
@@ -321,7 +321,7 @@ static int finish_rollover(const struct conf_autocert *a, struct error *err)
 			printf("%s: a rollover that was cut off is finished\n", a->name);
 			rc = 1;
 		}
-	} else if (strcmp(acme_fault_type(acc.acme), "accountDoesNotExist") != 0) {
+	} else if (!acme_account_is_unknown(acc.acme)) {
 		rc = -1;
 	}
 	offline_account_close(&acc);

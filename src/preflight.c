@@ -94,7 +94,7 @@ static int check_account(const struct conf_autocert *a, struct error *err)
 	rc = offline_account_open(&acc, a, false, err);
 	if (rc == 0) {
 		printf("%s: account: %s\n", a->name, acme_account_url(acc.acme));
-	} else if (strcmp(acme_fault_type(acc.acme), "accountDoesNotExist") == 0) {
+	} else if (acme_account_is_unknown(acc.acme)) {
 		printf("%s: account: the CA does not know %s; the next order registers it\n",
 			a->name, a->acme_key_path);
 		rc = 0;

@@ -47,6 +47,11 @@ int acme_account_find(struct acme *a, struct error *err)
 	return new_account(a, payload, &is_new, err);
 }
 
+bool acme_account_is_unknown(const struct acme *a)
+{
+	return strcmp(acme_fault_type(a), "accountDoesNotExist") == 0;
+}
+
 static int add_binding(
 	struct acme *a, struct json_object *payload, const struct acme_eab *eab, struct error *err)
 {
@@ -94,7 +99,7 @@ int acme_account_open(struct acme *a, const char *email, const struct acme_eab *
 	*is_new = false;
 	if (acme_account_find(a, err) == 0)
 		return 0;
-	if (strcmp(acme_fault_type(a), "accountDoesNotExist") != 0)
+	if (!acme_account_is_unknown(a))
 		return error_prefix(err, "account");
 	if (register_account(a, email, eab, is_new, err) < 0)
 		return error_prefix(err, "registering an account");

@@ -14,6 +14,8 @@ int acme_account_open(struct acme *a, const char *email, const struct acme_eab *
 	struct error *err);
 /* Only looks it up. */
 int acme_account_find(struct acme *a, struct error *err);
+/* After that has failed: whether the CA has no account of this key. */
+bool acme_account_is_unknown(const struct acme *a);
 /* The account as the CA shows it. New reference; NULL with a sentence. */
 struct json_object *acme_account_show(struct acme *a, struct error *err);
 /* Makes `to` the account's key (7.3.5); the conversation goes on with it, borrowed as the old one.
