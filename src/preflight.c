@@ -14,7 +14,6 @@
 #include "dns/provider.h"
 #include "offline.h"
 
-#define CLOCK_MAX_S 60
 
 static void say_dns(void *arg, const char *text)
 {
@@ -62,16 +61,8 @@ static int prove_dns(const struct conf *c, const struct conf_autocert *a, struct
 
 static int check_ca(const struct conf_autocert *a, struct acme *acme, struct error *err)
 {
-	int64_t offset;
-
-	if (acme_open(acme, err) < 0)
+	if (acme_open(acme, err) < 0 || acme_check_clock(acme, err) < 0)
 		return -1;
-	offset = acme_clock_offset(acme);
-	if (llabs(offset) > CLOCK_MAX_S)
-		return error_set(err,
-			"the clock of this machine is %lld s %s that of the CA: set it "
-			"right",
-			llabs(offset), offset > 0 ? "behind" : "ahead of");
 	if (acme_wants_eab(acme) && !a->eab_kid)
 		return error_set(err, "the CA wants an external account: set eab_kid and eab_hmac, "
 				      "which it gives out");

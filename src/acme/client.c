@@ -15,6 +15,7 @@
 #define NONCE_TRIES 20 /* of one request; at half of all nonces rejected one in a million fails */
 #define FIRST_MS    250
 #define LAST_MS     10000
+#define CLOCK_MAX_S 60 /* that the CA's clock may be away from ours */
 
 struct acme {
 	struct acme_options options;
@@ -25,8 +26,9 @@ struct acme {
 	char *account_url, *nonce;
 	enum acme_fault fault;
 	char fault_type[ACME_TYPE_SIZE];
-	int64_t retry_at, clock_offset;
-	long status; /* of the last answer; 0 = there was none */
+	int64_t retry_at;
+	int64_t clock_offset; /* seconds that the CA's clock is ahead */
+	long status;          /* of the last answer; 0 = there was none */
 };
 
 struct acme *acme_new(const struct acme_options *o)
@@ -75,9 +77,12 @@ int64_t acme_retry_at(const struct acme *a)
 	return a->retry_at;
 }
 
-int64_t acme_clock_offset(const struct acme *a)
+int acme_check_clock(const struct acme *a, struct error *err)
 {
-	return a->clock_offset;
+	if (llabs(a->clock_offset) <= CLOCK_MAX_S)
+		return 0;
+	return error_set(err, "the clock of this machine is %lld s %s that of the CA: set it right",
+		llabs(a->clock_offset), a->clock_offset > 0 ? "behind" : "ahead of");
 }
 
 const char *acme_account_url(const struct acme *a)

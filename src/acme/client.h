@@ -45,7 +45,9 @@ enum acme_fault acme_fault(const struct acme *a);
 const char *acme_fault_type(
 	const struct acme *a);               /* "rejectedIdentifier"; "" when it was no problem */
 int64_t acme_retry_at(const struct acme *a); /* that the failure named; Unix seconds, 0 = none */
-int64_t acme_clock_offset(const struct acme *a); /* seconds that the CA's clock is ahead */
+/* After acme_open(): whether this machine's clock and the CA's agree within a minute. -1 with a
+ * sentence. */
+int acme_check_clock(const struct acme *a, struct error *err);
 
 /* What the directory says. */
 bool acme_wants_eab(const struct acme *a);

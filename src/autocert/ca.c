@@ -12,8 +12,6 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-#define CLOCK_MAX_S 60 /* that the CA's clock may be away from ours */
-
 /* After a call of acme/ has failed. An order that the CA was only out of reach for, or too busy, is
  * gone on with. */
 static int ca_failed(struct run *r)
@@ -40,7 +38,7 @@ static int open_account(struct run *r, struct error *err)
 {
 	const struct acme_eab eab = {r->a->eab_kid, r->a->eab_hmac};
 	bool made, is_new;
-	int64_t offset;
+	struct error why;
 
 	r->acme = acme_new(&(struct acme_options){
 		.directory_url = r->a->ca_dir_url,
@@ -49,11 +47,8 @@ static int open_account(struct run *r, struct error *err)
 	});
 	if (acme_open(r->acme, err) < 0)
 		return ca_failed(r);
-	offset = acme_clock_offset(r->acme);
-	if (llabs(offset) > CLOCK_MAX_S)
-		run_say(r, STEP_NOTE, LOG_WARN,
-			"the clock of this machine is %lld s %s that of the CA: set it right",
-			llabs(offset), offset > 0 ? "behind" : "ahead of");
+	if (acme_check_clock(r->acme, &why) < 0)
+		run_say(r, STEP_NOTE, LOG_WARN, "%s", why.text);
 	r->account_lock = store_lock_account(r->a->acme_key_path, false, err);
 	if (r->account_lock < 0)
 		return -1;
