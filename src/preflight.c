@@ -7,13 +7,13 @@
 #include <unistd.h>
 
 #include "acme/account.h"
+#include "acme/challenge.h"
 #include "base/enc.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "conf/conf.h"
 #include "dns/provider.h"
 #include "offline.h"
-
 
 static void say_dns(void *arg, const char *text)
 {
@@ -32,12 +32,9 @@ static int prove_dns(const struct conf *c, const struct conf_autocert *a, struct
 
 	j.provider = dns;
 	for (size_t i = 0; i < a->domains.n; i++) {
-		const char *domain = a->domains.v[i];
-
 		RAND_bytes(random, sizeof(random));
 		v[i].value = enc_base64url(random, sizeof(random));
-		v[i].fqdn = mem_printf(
-			"_acme-challenge.%s", str_starts(domain, "*.") ? domain + 2 : domain);
+		v[i].fqdn = acme_challenge_name(a->domains.v[i]);
 	}
 	rc = dns ? dns_locate(&j, v, a->domains.n, err) : error_set(err, "see above");
 	if (rc == 0) {

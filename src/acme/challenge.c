@@ -29,6 +29,17 @@ void acme_challenges_free(struct acme_challenge *v, size_t n)
 	free(v);
 }
 
+/* Without "*.": a wildcard is proved at its base. */
+static const char *base_of(const char *domain)
+{
+	return str_starts(domain, "*.") ? domain + 2 : domain;
+}
+
+char *acme_challenge_name(const char *domain)
+{
+	return mem_printf("_acme-challenge.%s", base_of(domain));
+}
+
 /* 8.4: the digest of the key authorization (8.1). */
 static char *txt_value(struct acme *a, const char *token)
 {
@@ -68,10 +79,9 @@ static const char *find_domain(struct json_object *authz, const struct conf_stri
 	json_object_object_get_ex(authz, "identifier", &id);
 	value = acme_json_optional(id, "value");
 	for (size_t i = 0; value && i < domains->n; i++) {
-		const char *base = domains->v[i];
+		const char *base = base_of(domains->v[i]);
 
-		base += str_starts(base, "*.") ? 2 : 0;
-		if (strcasecmp(base, str_starts(value, "*.") ? value + 2 : value) == 0)
+		if (strcasecmp(base, base_of(value)) == 0)
 			return base;
 	}
 	return NULL;
@@ -104,7 +114,7 @@ static int read_challenge(struct acme *a, struct json_object *authz, const char 
 	if (!url)
 		return -1;
 	c->domain = mem_strdup(domain);
-	c->fqdn = mem_printf("_acme-challenge.%s", domain);
+	c->fqdn = acme_challenge_name(domain);
 	c->value = txt_value(a, token);
 	c->url = mem_strdup(url);
 	c->answered = status && strcmp(status, "pending") != 0;

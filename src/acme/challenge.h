@@ -16,6 +16,8 @@ struct acme_challenge {      /* the dns-01 challenge of a pending authorization 
 	int64_t retry_at; /* when to look again; 0 = not said */
 };
 
+/* Where the TXT record for a domain is looked for, "*." or not (8.4). A new string. */
+char *acme_challenge_name(const char *domain);
 /* Those that are still to be met; authorizations that are valid have none. All of them must be for
  * names that were asked for, `domains`. *v is to be freed with *n even when -1 is returned. */
 int acme_order_challenges(struct acme *a, const struct acme_order *o,
