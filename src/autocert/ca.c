@@ -34,18 +34,24 @@ static int ca_failed(struct run *r)
 	return -1;
 }
 
+/* The conversation with the CA of the configuration begins. */
+static int open_ca(struct run *r, struct error *err)
+{
+	r->acme = acme_new(&(struct acme_options){
+		.directory_url = r->a->ca_dir_url,
+		.ca_certs = &r->a->ca_certs,
+		.stop = r->o->stop,
+	});
+	return acme_open(r->acme, err);
+}
+
 static int open_account(struct run *r, struct error *err)
 {
 	const struct acme_eab eab = {r->a->eab_kid, r->a->eab_hmac};
 	bool made, is_new;
 	struct error why;
 
-	r->acme = acme_new(&(struct acme_options){
-		.directory_url = r->a->ca_dir_url,
-		.ca_certs = &r->a->ca_certs,
-		.stop = r->o->stop,
-	});
-	if (acme_open(r->acme, err) < 0)
+	if (open_ca(r, err) < 0)
 		return ca_failed(r);
 	if (acme_check_clock(r->acme, &why) < 0)
 		run_say(r, STEP_NOTE, LOG_WARN, "%s", why.text);
@@ -62,11 +68,11 @@ static int open_account(struct run *r, struct error *err)
 		if (r->failure == FAILURE_ORDER && r->a->eab_kid &&
 			acme_fault(r->acme) == ACME_REFUSED) {
 			r->failure = FAILURE_INPUT;
-			error_set(&r->why,
+			why = *err;
+			error_set(err,
 				"%s; are eab_kid and eab_hmac those that the CA gave, "
 				"and not expired?",
-				err->text);
-			*err = r->why;
+				why.text);
 		}
 		return -1;
 	}
@@ -301,7 +307,6 @@ bool ca_ari_is_of(const struct state *s, const struct cert *c)
 	return same;
 }
 
-/* What the CA suggests for the certificate that is there. No failure of anything. */
 void ca_ask_ari(struct run *r)
 {
 	struct state *s = r->state;
@@ -311,11 +316,6 @@ void ca_ask_ari(struct run *r)
 	struct error err = {""};
 	struct acme_ari ari;
 
-	r->acme = acme_new(&(struct acme_options){
-		.directory_url = r->a->ca_dir_url,
-		.ca_certs = &r->a->ca_certs,
-		.stop = r->o->stop,
-	});
 	if (!s->ari_id || !id || strcmp(s->ari_id, id) != 0) {
 		free(s->ari_id);
 		s->ari_id = id;
@@ -323,7 +323,7 @@ void ca_ask_ari(struct run *r)
 		s->ari_start = s->ari_end = s->ari_drawn = 0;
 		s->ari_failures = 0;
 	}
-	if (!s->ari_id || acme_open(r->acme, &err) < 0 || !acme_has_ari(r->acme) ||
+	if (open_ca(r, &err) < 0 || !s->ari_id || !acme_has_ari(r->acme) ||
 		acme_ari_get(r->acme, s->ari_id, &ari, &err) < 0) {
 		s->ari_failures++;
 		s->ari_check_at = schedule_ari_retry(now, acme_fault(r->acme) == ACME_UNREACHABLE,

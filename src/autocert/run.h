@@ -26,7 +26,6 @@ struct run {
 	int64_t retry_at;              /* what the CA asks for then; 0 = nothing */
 	bool noted;                    /* this attempt is counted in the state */
 	bool wanted;                   /* a new certificate; else an order is open still */
-	struct error why;
 };
 
 void run_say(const struct run *r, enum autocert_step step, enum log_level level, const char *fmt,
