@@ -70,18 +70,25 @@ void renewals_init(struct renewals *r, struct jobs *jobs, struct mailbox *home,
 	r->autocert = autocert_new(jobs, home, &owner);
 }
 
-void renewals_set_certs(struct renewals *r, const struct certs *certs)
+static void find_next_end(struct renewals *r)
 {
 	int64_t now = clock_wall_s();
 
-	r->certs = certs;
 	r->next_end = INT64_MAX;
-	for (size_t i = 0; i < certs_count(certs); i++) {
-		int64_t end = certs_at(certs, i)->not_after;
+	for (size_t i = 0; i < certs_count(r->certs); i++) {
+		int64_t end = certs_at(r->certs, i)->not_after;
 
 		if (end >= now && end < r->next_end)
 			r->next_end = end;
 	}
+}
+
+void renewals_set_certs(struct renewals *r, const struct certs *certs)
+{
+	if (r->certs == certs) /* ticket keys or addresses are new: 100,000 dates are not */
+		return;
+	r->certs = certs;
+	find_next_end(r);
 }
 
 void renewals_configure(struct renewals *r, struct conf *conf)
@@ -93,7 +100,7 @@ void renewals_tick(struct renewals *r)
 {
 	/* A name's valid certificate beats one that has ended: who comes first is decided anew. */
 	if (clock_wall_s() > r->next_end) {
-		r->next_end = INT64_MAX;
+		find_next_end(r);
 		reloader_ask(r->reloader, RELOAD_CERTS, NULL, NULL);
 	}
 	autocert_tick(r->autocert);
