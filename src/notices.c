@@ -97,23 +97,15 @@ static int compare_dates(const void *a, const void *b)
 	return (x->not_after > y->not_after) - (x->not_after < y->not_after);
 }
 
-static bool has_cert(const struct conf_autocert *a, const struct certs *certs, size_t n)
-{
-	for (size_t i = 0; i < n; i++) /* those of autocert come first */
-		if (strcmp(certs_at(certs, i)->file, a->cert_path) == 0)
-			return true;
-	return false;
-}
-
 static void add_missing(struct details *d, const struct conf *c, const struct certs *certs)
 {
-	size_t n = certs_count(certs) < c->n_providers ? certs_count(certs) : c->n_providers;
-
 	for (size_t i = 0; i < c->n_providers && d->n < START_MAX; i++) {
 		const struct conf_autocert *a = &c->providers[i];
 		char *domains;
 
-		if (a->provider == PROVIDER_LOCAL || has_cert(a, certs, n))
+		/* Those of autocert come first in the table. */
+		if (a->provider == PROVIDER_LOCAL ||
+			certs_of_file(certs, a->cert_path, c->n_providers))
 			continue;
 		domains = list_domains(a);
 		add(d, domains, "none yet: %s gets it", a->name);

@@ -49,16 +49,7 @@ static void on_event(void *arg, const struct autocert_event *e)
 
 const struct cert *renewals_cert(const struct renewals *r, const struct conf_autocert *a)
 {
-	size_t n = r->certs ? certs_count(r->certs) : 0;
-
-	/* Those of autocert come first. */
-	for (size_t i = 0; i < n; i++) {
-		const struct cert *c = certs_at(r->certs, i);
-
-		if (strcmp(c->file, a->cert_path) == 0)
-			return c;
-	}
-	return NULL;
+	return r->certs ? certs_of_file(r->certs, a->cert_path, SIZE_MAX) : NULL;
 }
 
 void renewals_init(struct renewals *r, struct jobs *jobs, struct mailbox *home,

@@ -170,6 +170,14 @@ struct cert *certs_at(const struct certs *t, size_t i)
 	return t->items[i].cert;
 }
 
+const struct cert *certs_of_file(const struct certs *t, const char *file, size_t n)
+{
+	for (size_t i = 0; i < n && i < certs_count(t); i++)
+		if (strcmp(certs_at(t, i)->file, file) == 0)
+			return certs_at(t, i);
+	return NULL;
+}
+
 void certs_loaded(const struct certs *t, size_t *read, size_t *kept)
 {
 	*read = t->n - t->n_kept;

@@ -48,6 +48,8 @@ const struct certs_entry *certs_fallback(const struct certs *t);
 /* All certificates, in order of precedence, each once. */
 size_t certs_count(const struct certs *t);
 struct cert *certs_at(const struct certs *t, size_t i);
+/* The one that was read from this file, among the first `n`; NULL = none. Borrowed. */
+const struct cert *certs_of_file(const struct certs *t, const char *file, size_t n);
 /* How many of them this build read from disk, and how many it took over unread. */
 void certs_loaded(const struct certs *t, size_t *read, size_t *kept);
 

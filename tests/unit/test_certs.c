@@ -134,6 +134,9 @@ static void finds_by_name(void **state)
 	assert_int_equal(certs_count(t), 2);
 	assert_string_equal(certs_at(t, 0)->file, s[0].cert);
 	assert_string_equal(certs_at(t, 1)->file, s[1].cert);
+	assert_ptr_equal(certs_of_file(t, s[1].cert, 2), certs_at(t, 1));
+	assert_null(certs_of_file(t, s[1].cert, 1));
+	assert_null(certs_of_file(t, "none.pem", 9));
 	assert_string_equal(file_for(t, "a.example", CERT_ECDSA), "a.pem");
 	assert_string_equal(file_for(t, "y.a.example", CERT_ECDSA), "a.pem");
 	assert_string_equal(file_for(t, "x.a.example", CERT_ECDSA), "b.pem");
