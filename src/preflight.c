@@ -10,7 +10,6 @@
 #include "acme/challenge.h"
 #include "base/enc.h"
 #include "base/mem.h"
-#include "base/str.h"
 #include "conf/conf.h"
 #include "dns/provider.h"
 #include "offline.h"

@@ -125,8 +125,13 @@ def test_another_ca_or_account(run, ca):
     Suggestions(other, (150, 160))
     daemon = start(run, ca)
 
-    def renew():
+    def try_renew():
+        """None while the CA is being asked for its suggestion."""
         done = proxy.command("renew", "main", "-c", daemon.file)
+        return None if "already in progress" in done.stdout + done.stderr else done
+
+    def renew():
+        done = proxy.wait_until("a renewal", try_renew)
         assert done.returncode == 0, done.stdout
 
     renew()
