@@ -18,6 +18,8 @@ static void challenge_clear(struct acme_challenge *c)
 	free(c->domain);
 	free(c->fqdn);
 	free(c->value);
+	free(c->token);
+	free(c->key_authorization);
 	free(c->url);
 	free(c->authorization);
 }
@@ -41,17 +43,15 @@ char *acme_challenge_name(const char *domain)
 }
 
 /* 8.4: the digest of the key authorization (8.1). */
-static char *txt_value(struct acme *a, const char *token)
+static void set_value(struct acme *a, struct acme_challenge *c)
 {
 	char *thumbprint = acme_key_thumbprint(acme_key(a));
-	char *authorization = mem_printf("%s.%s", token, thumbprint), *value;
 	unsigned char hash[SHA256_DIGEST_LENGTH];
 
-	SHA256((const unsigned char *)authorization, strlen(authorization), hash);
-	value = enc_base64url(hash, sizeof(hash));
-	free(authorization);
+	c->key_authorization = mem_printf("%s.%s", c->token, thumbprint);
+	SHA256((const unsigned char *)c->key_authorization, strlen(c->key_authorization), hash);
+	c->value = enc_base64url(hash, sizeof(hash));
 	free(thumbprint);
-	return value;
 }
 
 static struct json_object *find_dns01(struct json_object *authz)
@@ -115,7 +115,8 @@ static int read_challenge(struct acme *a, struct json_object *authz, const char 
 		return -1;
 	c->domain = mem_strdup(domain);
 	c->fqdn = acme_challenge_name(domain);
-	c->value = txt_value(a, token);
+	c->token = mem_strdup(token);
+	set_value(a, c);
 	c->url = mem_strdup(url);
 	c->answered = status && strcmp(status, "pending") != 0;
 	return 0;

@@ -5,13 +5,15 @@
 
 #include "acme/order.h"
 
-struct acme_challenge {      /* the dns-01 challenge of a pending authorization */
-	char *domain;        /* as it was asked for, without "*." */
-	char *fqdn;          /* _acme-challenge.DOMAIN */
-	char *value;         /* of the TXT record */
-	char *url;           /* of the challenge */
-	char *authorization; /* URL */
-	bool answered;       /* the CA knows already that it is met: before a crash, say */
+struct acme_challenge { /* the dns-01 challenge of a pending authorization */
+	char *domain;   /* as it was asked for, without "*." */
+	char *fqdn;     /* _acme-challenge.DOMAIN */
+	char *value;    /* of the TXT record */
+	char *token;
+	char *key_authorization; /* 8.1 */
+	char *url;               /* of the challenge */
+	char *authorization;     /* URL */
+	bool answered;           /* the CA knows already that it is met: before a crash, say */
 	bool valid;
 	int64_t retry_at; /* when to look again; 0 = not said */
 };

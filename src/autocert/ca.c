@@ -189,25 +189,37 @@ static int place_order(struct run *r, struct acme_order *o, struct error *err)
 	return run_save(r, err);
 }
 
-/* From pending to ready. */
+static int meet_challenges(struct run *r, struct acme_challenge *v, size_t n, struct error *err)
+{
+	if (records_put(r, v, n, err) < 0) {
+		r->failure = FAILURE_ORDER;
+		return error_prefix(err, "DNS-01 by %s",
+			r->dns ? dns_provider_name(r->dns) : "the DNS provider");
+	}
+	if (acme_challenges_meet(r->acme, v, n, err) < 0) {
+		ca_failed(r);
+		return -1;
+	}
+	return 0;
+}
+
+/* From pending to ready: all challenges at once, where the DNS provider can hold their records. */
 static int prove_control(struct run *r, const struct acme_order *o, struct error *err)
 {
 	struct acme_challenge *v = NULL;
 	size_t n = 0;
-	int rc = -1;
+	int rc = acme_order_challenges(r->acme, o, &r->domains, &v, &n, err);
 
-	if (acme_order_challenges(r->acme, o, &r->domains, &v, &n, err) < 0) {
+	if (rc < 0)
 		ca_failed(r);
-	} else if (n && records_put(r, v, n, err) < 0) {
-		r->failure = FAILURE_ORDER;
-		error_prefix(err, "DNS-01 by %s",
-			r->dns ? dns_provider_name(r->dns) : "the DNS provider");
-	} else if (n && acme_challenges_meet(r->acme, v, n, err) < 0) {
-		ca_failed(r);
-	} else {
-		run_say(r, STEP_VALIDATED, LOG_INFO, "the CA has validated all names");
-		rc = 0;
+	for (size_t done = 0, some; rc == 0 && done < n; done += some) {
+		if (done)
+			records_clean_up(r, RECORDS_MS); /* they stand in the way */
+		some = records_at_once(r, n - done);
+		rc = meet_challenges(r, v + done, some, err);
 	}
+	if (rc == 0)
+		run_say(r, STEP_VALIDATED, LOG_INFO, "the CA has validated all names");
 	/* What is pending when told to stop, or out of reach, is gone on with later. */
 	if (rc < 0 && r->failure != FAILURE_EARLY && !stop_is_set(r->o->stop))
 		acme_challenges_give_up(r->acme, v, n);

@@ -120,13 +120,21 @@ static size_t journal(struct state *s, const struct acme_challenge *v, size_t n)
 		} else if (at == s->n_txts) {
 			*(struct dns_txt *)mem_grow(&s->txts, s->n_txts++, sizeof(*s->txts)) =
 				(struct dns_txt){.fqdn = mem_strdup(v[i].fqdn),
-					.value = mem_strdup(v[i].value)};
+					.value = mem_strdup(v[i].value),
+					.domain = mem_strdup(v[i].domain),
+					.token = mem_strdup(v[i].token),
+					.authorization = mem_strdup(v[i].key_authorization)};
 		}
 	}
 	return first;
 }
 
-/* All records of the order at once, then one wait. Each is in the journal before it is out. */
+size_t records_at_once(struct run *r, size_t n)
+{
+	return records_open(r, NULL) == 0 ? dns_at_once(r->dns, n) : n;
+}
+
+/* All records at once, then one wait. Each is in the journal before it is out. */
 int records_put(struct run *r, const struct acme_challenge *v, size_t n, struct error *err)
 {
 	struct dns_job j;

@@ -53,6 +53,8 @@ int run_install(struct run *r, const char *cert_text, const char *key_text, stru
 /* records.c: TXT records, each in the journal before it is out. */
 /* Makes r->dns, unless it is there already. */
 int records_open(struct run *r, struct error *err);
+/* How many of `n` records may be out at the same time. */
+size_t records_at_once(struct run *r, size_t n);
 int records_put(struct run *r, const struct acme_challenge *v, size_t n, struct error *err);
 /* Removes all that are journalled, within `ms`. What cannot be removed stays so, and is no failure
  * of the certificate: a warning, once a day. */

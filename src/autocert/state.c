@@ -79,7 +79,11 @@ static void get_txts(struct state *s, struct json_object *o, bool *bad)
 		t->value = get_string(m, "value", bad);
 		t->name = get_string(m, "name", bad);
 		t->zone = get_string(m, "zone", bad);
+		t->zone_id = get_string(m, "zone_id", bad);
 		t->handle = get_string(m, "handle", bad);
+		t->domain = get_string(m, "domain", bad);
+		t->token = get_string(m, "token", bad);
+		t->authorization = get_string(m, "authorization", bad);
 		t->present = true;
 		*bad = *bad || !t->fqdn || !t->value || !t->name || !t->zone;
 	}
@@ -201,7 +205,11 @@ static struct json_object *txts_json(const struct state *s)
 		add_string(o, "value", t->value);
 		add_string(o, "name", t->name);
 		add_string(o, "zone", t->zone);
+		add_string(o, "zone_id", t->zone_id);
 		add_string(o, "handle", t->handle);
+		add_string(o, "domain", t->domain);
+		add_string(o, "token", t->token);
+		add_string(o, "authorization", t->authorization);
 		json_object_array_add(list, o);
 	}
 	return list;

@@ -233,12 +233,33 @@ static const struct option_word health_words[] = {
 static const struct option_word key_type_words[] = {{"EC256", KEY_EC256, false},
 	{"EC384", KEY_EC384, false}, {"RSA2048", KEY_RSA2048, false},
 	{"RSA3072", KEY_RSA3072, false}, {"RSA4096", KEY_RSA4096, false}, {0}};
-static const struct option_word provider_words[] = {{"local", PROVIDER_LOCAL, false},
-	{"pseudo", PROVIDER_PSEUDO, false}, {"cloudflare", 0, true}, {"route53", 0, true},
-	{"digitalocean", 0, true}, {"godaddy", 0, true}, {"ovh", 0, true}, {"clouddns", 0, true},
-	{"gcloud", 0, true}, {"clouddns_cz", 0, true}, {"azuredns", 0, true}, {"duckdns", 0, true},
-	{"rfc2136", PROVIDER_RFC2136, false}, {"dnsupdate", PROVIDER_RFC2136, false},
-	{"httpreq", 0, true}, {"exec", 0, true}, {"acmedns", 0, true}, {0}};
+/* Of several words of a provider the first is its name. */
+static const struct option_word provider_words[] = {
+	{"local", PROVIDER_LOCAL, false},
+	{"pseudo", PROVIDER_PSEUDO, false},
+	{"rfc2136", PROVIDER_RFC2136, false},
+	{"dnsupdate", PROVIDER_RFC2136, false},
+	{"cloudflare", PROVIDER_CLOUDFLARE, false},
+	{"route53", PROVIDER_ROUTE53, true},
+	{"digitalocean", PROVIDER_DIGITALOCEAN, true},
+	{"godaddy", PROVIDER_GODADDY, true},
+	{"ovh", PROVIDER_OVH, true},
+	{"clouddns", PROVIDER_CLOUDDNS, true},
+	{"gcloud", PROVIDER_GCLOUD, true},
+	{"googlecloud", PROVIDER_GCLOUD, true},
+	{"googleclouddns", PROVIDER_GCLOUD, true},
+	{"clouddns_cz", PROVIDER_CLOUDDNS_CZ, true},
+	{"vshosting", PROVIDER_CLOUDDNS_CZ, true},
+	{"azuredns", PROVIDER_AZUREDNS, true},
+	{"azure", PROVIDER_AZUREDNS, true},
+	{"duckdns", PROVIDER_DUCKDNS, true},
+	{"acmedns", PROVIDER_ACMEDNS, true},
+	{"acme-dns", PROVIDER_ACMEDNS, true},
+	{"httpreq", PROVIDER_HTTPREQ, true},
+	{"webhook", PROVIDER_HTTPREQ, true},
+	{"exec", PROVIDER_EXEC, true},
+	{0},
+};
 static const struct option_word notify_words[] = {{"webhook", NOTIFY_WEBHOOK, false},
 	{"gotify", NOTIFY_GOTIFY, false}, {"ntfy", NOTIFY_NTFY, false}, {0}};
 static const struct option_word notify_format_words[] = {

@@ -9,14 +9,17 @@
 
 enum dns_option_type {
 	DNS_TEXT,
+	DNS_BOOL,
+	DNS_URL,      /* see dns_api_url() */
 	DNS_SECRET,   /* never shown; also as KEY_file: the value is what the file holds */
 	DNS_PATH,     /* resolved against state_dir */
 	DNS_LIST,     /* entries, or one text with commas */
+	DNS_MAP,      /* "key: value" lines of what stands below it */
 	DNS_SECONDS,  /* a whole number */
 	DNS_DURATION, /* 90s, 1m30s; in the environment also bare seconds */
 };
 
-enum { DNS_OPTIONS_MAX = 24, DNS_ENV_MAX = 3 };
+enum { DNS_OPTIONS_MAX = 32, DNS_ENV_MAX = 4 };
 
 struct dns_option {
 	const char *key;              /* snake_case; letter case and underscores do not matter */
@@ -24,6 +27,7 @@ struct dns_option {
 	enum dns_option_type type;
 	bool required;
 	const char *fallback;
+	const char *help; /* a line for people: what it is, without a full stop */
 };
 
 /* The first rows of every provider. `A` and `B` are what its variables begin with. */
@@ -33,13 +37,18 @@ enum { DNS_TTL, DNS_PROPAGATION_TIMEOUT, DNS_POLLING_INTERVAL, DNS_OWN_OPTIONS }
 		A name, B name                                                                     \
 	}
 #define DNS_COMMON_OPTIONS(A, B)                                                                   \
-	[DNS_TTL] = {.key = "ttl", .env = DNS_ENV(A, B, "TTL"), .type = DNS_SECONDS},              \
+	[DNS_TTL] = {.key = "ttl",                                                                 \
+		.env = DNS_ENV(A, B, "TTL"),                                                       \
+		.type = DNS_SECONDS,                                                               \
+		.help = "seconds that others may keep the record"},                                \
 	[DNS_PROPAGATION_TIMEOUT] = {.key = "propagation_timeout",                                 \
 		.env = DNS_ENV(A, B, "PROPAGATION_TIMEOUT"),                                       \
-		.type = DNS_DURATION},                                                             \
+		.type = DNS_DURATION,                                                              \
+		.help = "how long all name servers may take to show the record"},                  \
 	[DNS_POLLING_INTERVAL] = {.key = "polling_interval",                                       \
 		.env = DNS_ENV(A, B, "POLLING_INTERVAL"),                                          \
-		.type = DNS_DURATION}
+		.type = DNS_DURATION,                                                              \
+		.help = "between two looks at them"}
 
 struct dns_provider {
 	const struct dns_ops *ops;
@@ -53,17 +62,33 @@ struct dns_provider {
 /* What present() and cleanup() return beside 0 and -1: has failed, and another try may do. */
 enum { DNS_AGAIN = -2 };
 
+struct dns_zone {
+	char name[DNS_NAME_SIZE];
+	char *id; /* what the provider calls it; a new string; NULL = nothing */
+};
+
+/* What present() and cleanup() are given at once. */
+enum dns_batch {
+	DNS_PER_ZONE, /* all records of a zone */
+	DNS_PER_NAME, /* all records of a name */
+	DNS_SINGLE,   /* one record, and no second one of the order is out meanwhile */
+};
+
 struct dns_ops {
+	const char *help; /* a line for people: whose DNS it is */
 	const struct dns_option *options;
 	size_t n_options;
 	uint32_t ttl;                 /* seconds, unless `ttl` is given */
+	uint32_t ttl_min;             /* the smallest that the provider takes; 0 = any */
 	struct dns_patience patience; /* unless it is configured */
 	/* After the options were taken in: checks what they mean together. No network. -1 with a
 	 * sentence that begins with the option's name. */
 	int (*init)(struct dns_provider *p, struct error *err);
 	void (*clear)(struct dns_provider *p);
-	/* Records of one zone, all at once. Adding what is there and removing what is not is fine;
-	 * what others have at the name stays. */
+	enum dns_batch batch;
+	/* Records of one zone, of one name, or one. Adding what is there and removing what is not
+	 * is fine; what others have at the name stays. cleanup() may be all that a process ever
+	 * calls. -1 with a sentence, or DNS_AGAIN. */
 	int (*present)(const struct dns_job *j, struct dns_txt *const *v, size_t n,
 		const struct dns_limits *l, struct error *err);
 	int (*cleanup)(const struct dns_job *j, struct dns_txt *const *v, size_t n,
@@ -72,8 +97,10 @@ struct dns_ops {
 	 * -1 with a sentence. */
 	int (*servers)(const struct dns_provider *p, struct dns_servers *out,
 		const struct dns_limits *l, struct error *err);
-	/* The zone of a name where an option says it. NULL = it is to be found. */
-	const char *(*find_zone)(const struct dns_provider *p, const char *name);
+	/* The zone of a name, as an option or the account says: 1 = found, and filled in; 0 = by
+	 * the SOA records of public DNS, then; -1 with a sentence. NULL = 0. */
+	int (*find_zone)(const struct dns_job *j, const char *name, struct dns_zone *z,
+		const struct dns_limits *l, struct error *err);
 };
 
 /* Options (options.c). Takes in those of `a`, then what the environment has of the rest. Every
@@ -88,7 +115,9 @@ void dns_options_problem(const struct conf *c, const struct conf_autocert *a,
 const char *dns_value(const struct dns_provider *p, size_t row);
 /* A DNS_DURATION in milliseconds; `otherwise` when it is not given. */
 int64_t dns_value_ms(const struct dns_provider *p, size_t row, int64_t otherwise);
+bool dns_is_true(const struct dns_provider *p, size_t row); /* of a DNS_BOOL */
 
+extern const struct dns_ops dns_cloudflare;
 extern const struct dns_ops dns_rfc2136;
 
 #endif

@@ -151,6 +151,13 @@ static int parse_duration(const char *text, int64_t *out, struct error *err)
 	return 0;
 }
 
+bool dns_is_true(const struct dns_provider *p, size_t row)
+{
+	const char *text = dns_value(p, row);
+
+	return text && strcmp(text, "true") == 0;
+}
+
 int64_t dns_value_ms(const struct dns_provider *p, size_t row, int64_t otherwise)
 {
 	const char *text = dns_value(p, row);
@@ -200,7 +207,13 @@ static int take_value(struct loader *l, size_t row, const char *text, struct err
 		return error_set(err, "is empty");
 	switch (l->p->ops->options[row].type) {
 	case DNS_TEXT:
-	case DNS_SECRET: break;
+	case DNS_SECRET:
+	case DNS_URL: break;
+	case DNS_MAP: return error_set(err, "takes a map");
+	case DNS_BOOL:
+		if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
+			return error_set(err, "is neither true nor false");
+		break;
 	case DNS_PATH: add_value(to, file_resolve(l->conf->state_dir, text)); return 0;
 	case DNS_LIST: add_list(to, text); return 0;
 	case DNS_SECONDS:
@@ -258,12 +271,36 @@ static void unknown_option(struct loader *l, const struct conf_option *o)
 		PROBLEM(l, o, "the provider %s has no such option", l->p->name);
 }
 
+/* An entry "outer.inner" of a map, which keeps its letter case. */
+static bool take_map_entry(struct loader *l, const struct conf_option *o)
+{
+	const struct dns_ops *ops = l->p->ops;
+	size_t len = strcspn(o->key, "."), row = 0;
+	char *outer = mem_strndup(o->key, len);
+
+	while (row < ops->n_options &&
+		(ops->options[row].type != DNS_MAP || !is_key_of(&ops->options[row], outer)))
+		row++;
+	free(outer);
+	if (!o->key[len] || row == ops->n_options)
+		return false;
+	if (o->values.n == 1)
+		add_value(
+			&l->p->values[row], mem_printf("%s: %s", o->key + len + 1, o->values.v[0]));
+	else
+		PROBLEM(l, o, "takes a single value");
+	return true;
+}
+
 static void take_option(struct loader *l, const struct conf_option *o)
 {
 	const struct dns_ops *ops = l->p->ops;
 	bool from_file;
 	size_t row = find_row(ops, o->key, &from_file);
 	struct error err;
+
+	if (take_map_entry(l, o))
+		return;
 
 	if (row == ops->n_options) {
 		unknown_option(l, o);
@@ -358,6 +395,11 @@ int dns_options_load(struct dns_provider *p, const struct conf *c, const struct 
 	}
 	if (l.bad)
 		return -1;
+	if (p->values[DNS_TTL].n && strtoul(dns_value(p, DNS_TTL), NULL, 10) < ops->ttl_min) {
+		PROBLEM(&l, NULL, "ttl: the provider %s takes none below %u", p->name,
+			ops->ttl_min);
+		return -1;
+	}
 	p->ttl = p->values[DNS_TTL].n ? (uint32_t)strtoul(dns_value(p, DNS_TTL), NULL, 10)
 				      : ops->ttl;
 	p->patience.timeout_ms = dns_value_ms(p, DNS_PROPAGATION_TIMEOUT, ops->patience.timeout_ms);

@@ -19,6 +19,7 @@
 
 static const struct dns_ops *const all[] = {
 	[PROVIDER_RFC2136] = &dns_rfc2136,
+	[PROVIDER_CLOUDFLARE] = &dns_cloudflare,
 };
 
 struct dns_provider *dns_provider_new(
@@ -82,7 +83,11 @@ void dns_txts_clear(struct dns_txt *v, size_t n)
 		free(v[i].value);
 		free(v[i].name);
 		free(v[i].zone);
+		free(v[i].zone_id);
 		free(v[i].handle);
+		free(v[i].domain);
+		free(v[i].token);
+		free(v[i].authorization);
 		v[i] = (struct dns_txt){0};
 	}
 }
@@ -93,6 +98,22 @@ static struct dns_limits limits(const struct dns_job *j)
 		.stop = j->stop,
 		.deadline_ms = j->deadline_ms ? j->deadline_ms : clock_mono_ms() + CALL_MS,
 	};
+}
+
+/* Changes at a provider that asks for patience may take as long as it takes to see them. */
+static struct dns_limits change_limits(const struct dns_job *j)
+{
+	struct dns_limits l = limits(j);
+	int64_t patience = j->provider->patience.timeout_ms;
+
+	if (!j->deadline_ms && patience > CALL_MS)
+		l.deadline_ms += patience - CALL_MS;
+	return l;
+}
+
+size_t dns_at_once(const struct dns_provider *p, size_t n)
+{
+	return p->ops->batch == DNS_SINGLE ? 1 : n;
 }
 
 /* --- where they go --- */
@@ -114,25 +135,24 @@ static int make_resolvers(const struct dns_job *j, struct dns_servers *resolvers
 
 /* The provider's own servers first: where they speak with authority the zone is theirs. */
 static int find_zone(const struct dns_job *j, const struct dns_servers *resolvers,
-	const struct dns_servers *own, const char *name, char zone[DNS_NAME_SIZE],
+	const struct dns_servers *own, const char *name, struct dns_zone *z,
 	const struct dns_limits *l, struct error *err)
 {
 	const struct dns_ops *ops = j->provider->ops;
-	const char *given = ops->find_zone ? ops->find_zone(j->provider, name) : NULL;
+	int rc = ops->find_zone ? ops->find_zone(j, name, z, l, err) : 0;
 
-	if (given) {
-		snprintf(zone, DNS_NAME_SIZE, "%s", given);
+	if (rc != 0)
+		return rc < 0 ? -1 : 0;
+	if (own->n && dns_find_zone(own, true, name, z->name, l, NULL) == 0)
 		return 0;
-	}
-	if (own->n && dns_find_zone(own, true, name, zone, l, NULL) == 0)
-		return 0;
-	return dns_find_zone(resolvers, false, name, zone, l, err);
+	return dns_find_zone(resolvers, false, name, z->name, l, err);
 }
 
 static int locate(const struct dns_job *j, struct dns_txt *t, const struct dns_servers *resolvers,
 	const struct dns_servers *own, const struct dns_limits *l, struct error *err)
 {
-	char fqdn[DNS_NAME_SIZE], name[DNS_NAME_SIZE], zone[DNS_NAME_SIZE];
+	char fqdn[DNS_NAME_SIZE], name[DNS_NAME_SIZE];
+	struct dns_zone zone = {0};
 	size_t len = strlen(t->fqdn);
 
 	if (len && t->fqdn[len - 1] == '.')
@@ -143,11 +163,14 @@ static int locate(const struct dns_job *j, struct dns_txt *t, const struct dns_s
 	fqdn[len] = '\0';
 	str_lower(fqdn);
 	if (dns_follow(resolvers, fqdn, name, l, err) < 0 ||
-		find_zone(j, resolvers, own, name, zone, l, err) < 0)
+		find_zone(j, resolvers, own, name, &zone, l, err) < 0) {
+		free(zone.id);
 		return -1;
+	}
 	free(t->name);
 	t->name = mem_strdup(name);
-	t->zone = mem_strdup(zone);
+	t->zone = mem_strdup(zone.name);
+	t->zone_id = zone.id;
 	return 0;
 }
 
@@ -167,6 +190,7 @@ int dns_locate(const struct dns_job *j, struct dns_txt *v, size_t n, struct erro
 		if (i && strcmp(v[i].fqdn, v[i - 1].fqdn) == 0) {
 			v[i].name = mem_strdup(v[i - 1].name);
 			v[i].zone = mem_strdup(v[i - 1].zone);
+			v[i].zone_id = mem_strdup(v[i - 1].zone_id);
 		} else {
 			rc = locate(j, &v[i], &resolvers, &own, &l, err);
 		}
@@ -176,27 +200,37 @@ int dns_locate(const struct dns_job *j, struct dns_txt *v, size_t n, struct erro
 	return rc;
 }
 
-/* --- zone by zone --- */
+/* --- zone by zone, or name by name --- */
 
-static bool is_first_of_zone(const struct dns_txt *v, size_t i)
+/* Whether the provider is told of both in one call. */
+static bool is_with(enum dns_batch batch, const struct dns_txt *a, const struct dns_txt *b)
 {
-	if (!v[i].zone)
+	if (!a->zone || !b->zone || strcmp(a->zone, b->zone) != 0)
 		return false;
-	for (size_t j = 0; j < i; j++)
-		if (v[j].zone && strcmp(v[j].zone, v[i].zone) == 0)
-			return false;
-	return true;
+	switch (batch) {
+	case DNS_PER_ZONE: return true;
+	case DNS_PER_NAME: return strcmp(a->name, b->name) == 0;
+	case DNS_SINGLE: break;
+	}
+	return a == b;
 }
 
-/* Those of the zone of v[from]; the present ones only, or all. */
-static size_t of_zone(
-	struct dns_txt *v, size_t n, size_t from, bool present_only, struct dns_txt **out)
+static bool is_first(enum dns_batch batch, const struct dns_txt *v, size_t i)
+{
+	for (size_t j = 0; j < i; j++)
+		if (is_with(batch, &v[j], &v[i]))
+			return false;
+	return v[i].zone;
+}
+
+/* Those that go with v[from]; the present ones only, or all. */
+static size_t batch_of(enum dns_batch batch, struct dns_txt *v, size_t n, size_t from,
+	bool present_only, struct dns_txt **out)
 {
 	size_t count = 0;
 
 	for (size_t i = from; i < n; i++)
-		if (v[i].zone && strcmp(v[i].zone, v[from].zone) == 0 &&
-			(v[i].present || !present_only))
+		if (is_with(batch, &v[i], &v[from]) && (v[i].present || !present_only))
 			out[count++] = &v[i];
 	return count;
 }
@@ -236,15 +270,16 @@ static int call(const struct dns_job *j, operation op, struct dns_txt *const *v,
 int dns_present(const struct dns_job *j, struct dns_txt *v, size_t n, struct error *err)
 {
 	struct dns_txt **some = mem_zalloc(n * sizeof(struct dns_txt *));
-	const struct dns_limits l = limits(j);
+	const enum dns_batch batch = j->provider->ops->batch;
+	const struct dns_limits l = change_limits(j);
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		size_t count;
 
-		if (!is_first_of_zone(v, i))
+		if (!is_first(batch, v, i))
 			continue;
-		count = of_zone(v, n, i, false, some);
+		count = batch_of(batch, v, n, i, false, some);
 		for (size_t k = 0; k < count; k++)
 			some[k]->present = true;
 		rc = call(j, j->provider->ops->present, some, count, &l, err);
@@ -256,16 +291,17 @@ int dns_present(const struct dns_job *j, struct dns_txt *v, size_t n, struct err
 int dns_cleanup(const struct dns_job *j, struct dns_txt *v, size_t n, struct error *err)
 {
 	struct dns_txt **some = mem_zalloc(n * sizeof(struct dns_txt *));
-	const struct dns_limits l = limits(j);
+	const enum dns_batch batch = j->provider->ops->batch;
+	const struct dns_limits l = change_limits(j);
 	struct error why;
 	int rc = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		size_t count;
 
-		if (!is_first_of_zone(v, i))
+		if (!is_first(batch, v, i))
 			continue;
-		count = of_zone(v, n, i, true, some);
+		count = batch_of(batch, v, n, i, true, some);
 		if (!count)
 			continue;
 		if (call(j, j->provider->ops->cleanup, some, count, &l, &why) == 0) {
@@ -329,10 +365,10 @@ int dns_wait(const struct dns_job *j, const struct dns_txt *v, size_t n, struct 
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		size_t count = 0;
 
-		if (!is_first_of_zone(v, i))
+		if (!is_first(DNS_PER_ZONE, v, i))
 			continue;
 		for (size_t k = i; k < n; k++)
-			if (v[k].zone && strcmp(v[k].zone, v[i].zone) == 0)
+			if (is_with(DNS_PER_ZONE, &v[k], &v[i]))
 				some[count++] = &v[k];
 		rc = wait_zone(j, &resolvers, &named, some, count, begin, err);
 	}

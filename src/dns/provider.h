@@ -17,9 +17,13 @@
 struct dns_txt {    /* one TXT record; plain data, strings its own */
 	char *fqdn; /* what is asked for: _acme-challenge.example.org */
 	char *value;
-	char *name;   /* where it goes, CNAMEs followed; NULL before dns_locate() */
-	char *zone;   /* the zone that `name` lies in */
-	char *handle; /* what the provider calls the record; NULL = nothing */
+	char *name;    /* where it goes, CNAMEs followed; NULL before dns_locate() */
+	char *zone;    /* the zone that `name` lies in */
+	char *zone_id; /* what the provider calls the zone; NULL = nothing */
+	char *handle;  /* what the provider calls the record; NULL = nothing */
+	/* Of the challenge, for those who are told them: the domain without "*.", and RFC 8555,
+	 * 8.1. NULL = unknown, as with `lintel dns`. */
+	char *domain, *token, *authorization;
 	bool present; /* it may be out: to be removed */
 };
 
@@ -49,6 +53,9 @@ struct dns_job {
 	void *arg;
 };
 
+/* How many of `n` records may be out at the same time: all, or one of a provider that holds a
+ * single value. */
+size_t dns_at_once(const struct dns_provider *p, size_t n);
 /* Finds name and zone of those that have none yet. */
 int dns_locate(const struct dns_job *j, struct dns_txt *v, size_t n, struct error *err);
 /* Adds all to what is there, zone by zone. Adding what is there already is fine. `present` is set

@@ -145,16 +145,21 @@ static int servers(const struct dns_provider *p, struct dns_servers *out,
 }
 
 /* The longest of `zones` that the name lies in. */
-static const char *find_zone(const struct dns_provider *p, const char *name)
+static int find_zone(const struct dns_job *j, const char *name, struct dns_zone *z,
+	const struct dns_limits *l, struct error *err)
 {
-	const struct conf_strings *zones = &p->values[ZONES];
+	const struct conf_strings *zones = &j->provider->values[ZONES];
 	const char *best = NULL;
 
 	for (size_t i = 0; i < zones->n; i++)
 		if (dns_is_above(zones->v[i], name) &&
 			(!best || strlen(zones->v[i]) > strlen(best)))
 			best = zones->v[i];
-	return best;
+	(void)l;
+	(void)err;
+	if (best)
+		snprintf(z->name, sizeof(z->name), "%s", best);
+	return best != NULL;
 }
 
 /* --- updates --- */

@@ -131,6 +131,8 @@ static struct curl_slist *make_headers(const struct fetch_request *req)
 	}
 	if (req->accept)
 		list = add(list, "Accept", req->accept);
+	for (size_t i = 0; i < req->n_headers; i++)
+		list = add(list, req->headers[i].name, req->headers[i].value);
 	if (req->body)
 		list = add(list, "Content-Type",
 			req->content_type ? req->content_type : "application/json");

@@ -10,17 +10,23 @@
 #include "base/error.h"
 #include "base/stop.h"
 
+struct fetch_header {
+	char *name, *value;
+};
+
 struct fetch_request {
 	const char *method; /* "GET", "POST", "HEAD" */
 	const char *url;
-	const char *unix_path;    /* connect there instead of the URL's host; NULL = no */
-	const char *bearer;       /* token; NULL = none */
-	const char *body;         /* NULL = none */
-	const char *content_type; /* of the body; NULL = application/json */
-	const char *accept;       /* NULL = anything */
-	const char *ca_pem;       /* roots beside the system's; NULL = none */
-	bool use_proxy;           /* as the environment says; else directly */
-	const char *where; /* what stands in sentences, where the URL has secrets; NULL = URL */
+	const char *unix_path;              /* connect there instead of the URL's host; NULL = no */
+	const char *bearer;                 /* token; NULL = none */
+	const char *body;                   /* NULL = none */
+	const char *content_type;           /* of the body; NULL = application/json */
+	const char *accept;                 /* NULL = anything */
+	const struct fetch_header *headers; /* more of them */
+	size_t n_headers;
+	const char *ca_pem; /* roots beside the system's; NULL = none */
+	bool use_proxy;     /* as the environment says; else directly */
+	const char *where;  /* what stands in sentences, where the URL has secrets; NULL = URL */
 	const struct stop *stop; /* NULL = cannot be cancelled */
 	long timeout_ms;
 	size_t max_bytes; /* a larger answer is an error */
@@ -28,10 +34,6 @@ struct fetch_request {
 	 * status; the body stays empty, and max_bytes does not count. */
 	void (*on_line)(void *arg, const char *line);
 	void *arg;
-};
-
-struct fetch_header {
-	char *name, *value;
 };
 
 struct fetch_response {

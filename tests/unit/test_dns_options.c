@@ -217,6 +217,14 @@ static void durations(void **state)
 	}
 }
 
+static const char *zone_of(const struct dns_provider *p, const char *name)
+{
+	static struct dns_zone z;
+	const struct dns_job j = {.provider = p};
+
+	return p->ops->find_zone(&j, name, &z, NULL, NULL) == 1 ? z.name : "none";
+}
+
 /* It fills what the options leave out; bare numbers are seconds there. */
 static void environment(void **state)
 {
@@ -234,9 +242,9 @@ static void environment(void **state)
 	assert_int_equal(f.p->ttl, 60);
 	assert_int_equal(f.p->patience.interval_ms, 1000);
 	assert_int_equal(f.p->patience.timeout_ms, 90000);
-	assert_string_equal(f.p->ops->find_zone(f.p, "x.b.test"), "b.test");
-	assert_string_equal(f.p->ops->find_zone(f.p, "c.test"), "c.test");
-	assert_null(f.p->ops->find_zone(f.p, "xc.test"));
+	assert_string_equal(zone_of(f.p, "x.b.test"), "b.test");
+	assert_string_equal(zone_of(f.p, "c.test"), "c.test");
+	assert_string_equal(zone_of(f.p, "xc.test"), "none");
 	end(&f);
 
 	begin(&f);

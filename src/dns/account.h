@@ -1,0 +1,38 @@
+/* What all jobs of the process share of one account at a DNS provider: how fast it may be asked,
+ * the token that proves who asks, how far its clock is from ours, and who is changing records.
+ * Accounts are found by provider and credentials (a hash of them is kept), and stay for good: there
+ * are as many as configurations had. Any job thread. */
+#ifndef LINTEL_DNS_ACCOUNT_H
+#define LINTEL_DNS_ACCOUNT_H
+
+#include "dns/query.h"
+
+struct dns_account;
+
+/* `rate`: requests in `per_ms`, all of which may come at once; 0 = any number. Never NULL. */
+struct dns_account *dns_account_get(
+	const char *provider, const char *credentials, unsigned rate, int64_t per_ms);
+
+/* Waits until one more request may be sent. -1 with a sentence when told to stop, or when that is
+ * not before the deadline. */
+int dns_account_ask(struct dns_account *a, const struct dns_limits *l, struct error *err);
+
+/* One job at a time, within enter and leave: changing records of which only whole sets are written,
+ * and fetching a token. The one may be held while the other is entered, in this order. */
+enum dns_turn { DNS_RECORDS, DNS_TOKEN };
+int dns_account_enter(
+	struct dns_account *a, enum dns_turn turn, const struct dns_limits *l, struct error *err);
+void dns_account_leave(struct dns_account *a, enum dns_turn turn);
+
+/* The token, while it is good for another minute (or half of its life): a new string; NULL = there
+ * is none. */
+char *dns_account_token(struct dns_account *a);
+/* NULL: there is none any more. */
+void dns_account_set_token(struct dns_account *a, const char *token, int64_t life_s);
+
+/* The account's clock minus ours, in seconds; false = it was not asked for yet. */
+bool dns_account_clock(struct dns_account *a, int64_t *delta_s);
+void dns_account_set_clock(struct dns_account *a, int64_t delta_s);
+void dns_account_forget_clock(struct dns_account *a);
+
+#endif

@@ -1,0 +1,289 @@
+/* The provider `cloudflare`: its API, version 4. Records are added and removed one by one. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "dns/api.h"
+
+#define BASE_URL "https://api.cloudflare.com/client/v4"
+
+enum {
+	AUTH_TOKEN = DNS_API_OWN_OPTIONS,
+	ZONE_TOKEN,
+	AUTH_EMAIL,
+	AUTH_KEY,
+	ZONE_ID,
+	N_OPTIONS,
+};
+
+static const struct dns_option options[N_OPTIONS] = {
+	DNS_API_OPTIONS("CLOUDFLARE_", "CF_", {"CLOUDFLARE_BASE_URL"}),
+	[AUTH_TOKEN] = {.key = "auth_token",
+		.env = {"CF_DNS_API_TOKEN", "CLOUDFLARE_DNS_API_TOKEN", "CF_API_TOKEN"},
+		.type = DNS_SECRET,
+		.help = "an API token with the rights Zone:Read and DNS:Edit"},
+	[ZONE_TOKEN] = {.key = "zone_token",
+		.env = {"CF_ZONE_API_TOKEN", "CLOUDFLARE_ZONE_API_TOKEN"},
+		.type = DNS_SECRET,
+		.help = "an API token with Zone:Read, where auth_token has DNS:Edit only"},
+	[AUTH_EMAIL] = {.key = "auth_email",
+		.env = {"CF_API_EMAIL", "CLOUDFLARE_EMAIL"},
+		.help = "the account's address, with auth_key, instead of a token"},
+	[AUTH_KEY] = {.key = "auth_key",
+		.env = {"CF_API_KEY", "CLOUDFLARE_API_KEY"},
+		.type = DNS_SECRET,
+		.help = "the account's global API key"},
+	[ZONE_ID] = {.key = "zone_id",
+		.help = "the zone's 32 hexadecimal digits, where one name is in two accounts"},
+};
+
+static int authorize(const struct dns_job *j, struct dns_call *c, bool again,
+	const struct dns_limits *l, struct error *err)
+{
+	const struct dns_provider *p = j->provider;
+	const char *token = dns_value(p, AUTH_TOKEN);
+
+	(void)again;
+	(void)l;
+	(void)err;
+	if (dns_value(p, ZONE_TOKEN) && !strstr(c->path, "/dns_records"))
+		token = dns_value(p, ZONE_TOKEN);
+	if (token) {
+		dns_call_bearer(c, token);
+	} else {
+		dns_call_header(c, "X-Auth-Email", "%s", dns_value(p, AUTH_EMAIL));
+		dns_call_header(c, "X-Auth-Key", "%s", dns_value(p, AUTH_KEY));
+	}
+	return 0;
+}
+
+/* {"success":false,"errors":[{"code":9109,"message":"...","error_chain":[...]}]}; the answer to a
+ * DELETE has no `success`. */
+static bool explain(struct dns_reply *r)
+{
+	struct json_object *errors = answer_member(r->json, "errors", json_type_array), *e, *code,
+			   *success = answer_member(r->json, "success", json_type_boolean);
+	char number[24] = "";
+
+	e = errors ? json_object_array_get_idx(errors, 0) : NULL;
+	code = answer_member(e, "code", json_type_int);
+	if (code)
+		snprintf(number, sizeof(number), "%d", json_object_get_int(code));
+	dns_reply_explain(r, number, answer_text(e, "message"));
+	return success && !json_object_get_boolean(success);
+}
+
+static void clear(struct dns_provider *p)
+{
+	dns_api_clear(p->own);
+	free(p->own);
+}
+
+static int init(struct dns_provider *p, struct error *err)
+{
+	struct dns_api *api = p->own = mem_zalloc(sizeof(*api));
+	const char *token = dns_value(p, AUTH_TOKEN), *email = dns_value(p, AUTH_EMAIL),
+		   *key = dns_value(p, AUTH_KEY);
+
+	if (!token && !email != !key)
+		return error_set(err, "%s is missing: auth_email and auth_key go together",
+			email ? "auth_key" : "auth_email");
+	if (!token && !key)
+		return error_set(err, "auth_token is missing: an API token with the rights "
+				      "Zone:Read and DNS:Edit, here or in the environment as "
+				      "CF_DNS_API_TOKEN");
+	api->authorize = authorize;
+	api->explain = explain;
+	/* 1200 requests in five minutes for a user, whatever he does beside this. */
+	return dns_api_init(p, api, BASE_URL, token ? token : key, 1200, 300000, err);
+}
+
+/* --- zones --- */
+
+static struct json_object *results(const struct dns_reply *r)
+{
+	return answer_member(r->json, "result", json_type_array);
+}
+
+static int look(const struct dns_job *j, const char *candidate, struct dns_zone *z,
+	const struct dns_limits *l, struct error *err)
+{
+	char *path = mem_printf("/zones?name=%s&per_page=50", candidate),
+	     *step = mem_printf("looking for the zone %s", candidate);
+	struct dns_call c = {.step = step, .method = "GET", .path = path};
+	struct dns_reply r;
+	int rc = dns_api_call(j, j->provider->own, &c, &r, l, err);
+	size_t n = rc == 0 && results(&r) ? json_object_array_length(results(&r)) : 0;
+
+	if (n > 1)
+		rc = error_set(err,
+			"the zone %s is there %zu times, in several accounts: set zone_id",
+			candidate, n);
+	else if (n)
+		dns_zone_consider(z, NULL, candidate, candidate,
+			answer_text(json_object_array_get_idx(results(&r), 0), "id"));
+	dns_reply_clear(&r);
+	free(step);
+	free(path);
+	return rc < 0 ? -1 : z->id != NULL;
+}
+
+/* The sentence for a name that lies in no zone of the account. */
+static int say_missing(
+	const struct dns_job *j, const char *name, const struct dns_limits *l, struct error *err)
+{
+	struct dns_call c = {
+		.step = "listing the zones", .method = "GET", .path = "/zones?per_page=50"};
+	struct dns_zones_seen seen = {0};
+	struct dns_zone none = {0};
+	struct dns_reply r;
+
+	if (dns_api_call(j, j->provider->own, &c, &r, l, err) == 0) {
+		for (size_t i = 0; results(&r) && i < json_object_array_length(results(&r)); i++) {
+			const char *zone =
+				answer_text(json_object_array_get_idx(results(&r), i), "name");
+
+			if (zone)
+				dns_zone_consider(&none, &seen, "", zone, NULL);
+		}
+		dns_zone_missing(&seen, name, err);
+	}
+	dns_reply_clear(&r);
+	return -1;
+}
+
+static int find_zone(const struct dns_job *j, const char *name, struct dns_zone *z,
+	const struct dns_limits *l, struct error *err)
+{
+	int rc;
+
+	if (dns_value(j->provider, ZONE_ID)) /* its name is public DNS's to say */
+		return 0;
+	rc = dns_api_walk(j, name, z, look, l, err);
+	return rc ? rc : say_missing(j, name, l, err);
+}
+
+static const char *zone_id(const struct dns_job *j, const struct dns_txt *t)
+{
+	return t->zone_id ? t->zone_id : dns_value(j->provider, ZONE_ID);
+}
+
+/* --- records --- */
+
+/* The ids of a name's TXT records, by their values. */
+static int read_records(const struct dns_job *j, const struct dns_txt *t, struct dns_reply *r,
+	const struct dns_limits *l, struct error *err)
+{
+	char *path = mem_printf(
+		"/zones/%s/dns_records?type=TXT&name=%s&per_page=100", zone_id(j, t), t->name);
+	char *step = mem_printf("reading the TXT records of %s", t->name);
+	struct dns_call c = {.step = step, .method = "GET", .path = path};
+	int rc = dns_api_call(j, j->provider->own, &c, r, l, err);
+
+	free(step);
+	free(path);
+	return rc;
+}
+
+static const char *find_record(const struct dns_reply *r, const char *value)
+{
+	for (size_t i = 0; results(r) && i < json_object_array_length(results(r)); i++) {
+		struct json_object *o = json_object_array_get_idx(results(r), i);
+		const char *content = answer_text(o, "content");
+
+		if (content && dns_is_value(content, value))
+			return answer_text(o, "id");
+	}
+	return NULL;
+}
+
+static int add_record(const struct dns_job *j, const struct dns_txt *t, const struct dns_limits *l,
+	struct error *err)
+{
+	struct json_object *o = json_object_new_object();
+	char *path = mem_printf("/zones/%s/dns_records", zone_id(j, t)),
+	     *content = mem_printf("\"%s\"", t->value),
+	     *step = mem_printf("adding the TXT record of %s", t->name);
+	struct dns_call c = {.step = step, .method = "POST", .path = path, .adds = true};
+	struct dns_reply r;
+	int rc;
+
+	json_object_object_add(o, "type", json_object_new_string("TXT"));
+	json_object_object_add(o, "name", json_object_new_string(t->name));
+	json_object_object_add(o, "content", json_object_new_string(content));
+	json_object_object_add(o, "ttl", json_object_new_int64(j->provider->ttl));
+	c.body = json_object_to_json_string(o);
+	rc = dns_api_call(j, j->provider->own, &c, &r, l, err);
+	/* "An identical record already exists." */
+	if (rc < 0 && (strcmp(r.code, "81058") == 0 || strcmp(r.code, "81057") == 0))
+		rc = 0;
+	dns_reply_clear(&r);
+	json_object_put(o);
+	free(step);
+	free(content);
+	free(path);
+	return rc;
+}
+
+static int delete_record(const struct dns_job *j, const struct dns_txt *t, const char *id,
+	const struct dns_limits *l, struct error *err)
+{
+	char *path = mem_printf("/zones/%s/dns_records/%s", zone_id(j, t), id);
+	char *step = mem_printf("removing the TXT record of %s", t->name);
+	struct dns_call c = {.step = step, .method = "DELETE", .path = path};
+	struct dns_reply r;
+	int rc = dns_api_call(j, j->provider->own, &c, &r, l, err);
+
+	if (rc < 0 && (r.http.status == 404 || strcmp(r.code, "81044") == 0)) /* gone already */
+		rc = 0;
+	dns_reply_clear(&r);
+	free(step);
+	free(path);
+	return rc;
+}
+
+static int change(const struct dns_job *j, struct dns_txt *const *v, size_t n, bool add,
+	const struct dns_limits *l, struct error *err)
+{
+	struct dns_reply r;
+	int rc = read_records(j, v[0], &r, l, err);
+
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		const char *id = find_record(&r, v[i]->value);
+
+		if (add && !id)
+			rc = add_record(j, v[i], l, err);
+		else if (!add && id)
+			rc = delete_record(j, v[i], id, l, err);
+	}
+	dns_reply_clear(&r);
+	return rc;
+}
+
+static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n,
+	const struct dns_limits *l, struct error *err)
+{
+	return change(j, v, n, true, l, err);
+}
+
+static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n,
+	const struct dns_limits *l, struct error *err)
+{
+	return change(j, v, n, false, l, err);
+}
+
+const struct dns_ops dns_cloudflare = {
+	.help = "Cloudflare",
+	.options = options,
+	.n_options = N_OPTIONS,
+	.ttl = 120,
+	.ttl_min = 60,
+	.patience = {.timeout_ms = 120000, .interval_ms = 2000},
+	.init = init,
+	.clear = clear,
+	.batch = DNS_PER_NAME,
+	.present = present,
+	.cleanup = cleanup,
+	.find_zone = find_zone,
+};

@@ -1,0 +1,86 @@
+#include "http/answer.h"
+
+#include <ctype.h>
+#include <curl/curl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEPTH_MAX 32
+#define YEAR      (INT64_C(365) * 86400)
+
+int answer_json(
+	const char *text, size_t len, size_t max, struct json_object **out, struct error *err)
+{
+	struct json_tokener *tok;
+	enum json_tokener_error why;
+
+	*out = NULL;
+	while (len && strchr(" \t\r\n", text[len - 1]))
+		len--;
+	if (len > max)
+		return error_set(err, "the answer has more than %zu bytes", max);
+	tok = json_tokener_new_ex(DEPTH_MAX);
+	if (!tok)
+		abort(); /* out of memory */
+	json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+	/* A number at the end is whole only once something follows: a NUL, which the text has. */
+	*out = json_tokener_parse_ex(tok, text, (int)len);
+	why = json_tokener_get_error(tok);
+	if (why == json_tokener_continue && len && isdigit((unsigned char)text[len - 1])) {
+		*out = json_tokener_parse_ex(tok, "", 1);
+		why = json_tokener_get_error(tok);
+	}
+	json_tokener_free(tok);
+	if (why == json_tokener_success)
+		return 0;
+	json_object_put(*out);
+	*out = NULL;
+	return error_set(err, "the answer is no JSON: %s",
+		why == json_tokener_continue ? "it is cut off" : json_tokener_error_desc(why));
+}
+
+struct json_object *answer_member(struct json_object *o, const char *key, enum json_type type)
+{
+	struct json_object *m;
+
+	if (!json_object_is_type(o, json_type_object) || !json_object_object_get_ex(o, key, &m) ||
+		!json_object_is_type(m, type))
+		return NULL;
+	return m;
+}
+
+const char *answer_text(struct json_object *o, const char *key)
+{
+	struct json_object *m = answer_member(o, key, json_type_string);
+
+	return m ? json_object_get_string(m) : NULL;
+}
+
+int64_t answer_date(const char *value)
+{
+	time_t t = curl_getdate(value, NULL);
+
+	return t > 0 ? (int64_t)t : 0;
+}
+
+int64_t answer_retry_after(const char *value, int64_t now)
+{
+	int64_t at;
+
+	if (!value)
+		return 0;
+	if (isdigit((unsigned char)*value)) {
+		char *end;
+		long long s = strtoll(value, &end, 10);
+
+		while (*end == ' ')
+			end++;
+		if (*end || s > YEAR)
+			return *end ? 0 : now + YEAR;
+		return now + s;
+	}
+	at = answer_date(value);
+	if (!at || at > now + YEAR)
+		return at ? now + YEAR : 0;
+	return at > now ? at : now;
+}

@@ -1,0 +1,54 @@
+"""The provider `cloudflare` against Cloudflare's API in memory (dns_cloudflare.py)."""
+import dns_cloudflare
+import providers
+from providers import NAME, VALUES
+
+
+class TestCloudflare(providers.Suite):
+    provider = "cloudflare"
+    Api = dns_cloudflare.Cloudflare
+    secrets = (dns_cloudflare.TOKEN,)
+    steps = {
+        "zone": "GET /client/v4/zones?name=example.test",
+        "read": f"/dns_records?type=TXT&name={NAME}",
+        "add": "POST /client/v4/zones/",
+        "remove": "DELETE /client/v4/zones/",
+    }
+    wrong = {"auth_token": "wrong"}
+    refusal = ("HTTP 403", "10000", "Authentication error")
+    forbidden_says = ("9109", "no rights here")
+
+    def options(self, api):
+        return {"auth_token": dns_cloudflare.TOKEN, "base_url": api.url}
+
+    def too_many(self, **headers):
+        return dns_cloudflare.refusal(429, 10429, "slow down", **headers)
+
+    def forbidden(self):
+        return dns_cloudflare.refusal(403, 9109, "no rights here")
+
+    def test_global_key(self, dns, api):
+        key = {"auth_email": "me@example.test", "auth_key": dns_cloudflare.TOKEN, "base_url": api.url}
+        self.good(dns("dns present", NAME, VALUES[0], options=key))
+        self.good(dns("dns cleanup", NAME, VALUES[0], options=key))
+        said = self.bad(dns("dns present", NAME, VALUES[0], options={"auth_email": "a@b.c"}))
+        assert "auth_key is missing: auth_email and auth_key go together" in said
+
+    def test_from_the_environment(self, dns, api, tmp_path):
+        token = tmp_path / "token"
+        token.write_text(dns_cloudflare.TOKEN + "\n")
+        for env in (
+            {"CF_API_TOKEN": dns_cloudflare.TOKEN, "CLOUDFLARE_BASE_URL": api.url},
+            {"CF_DNS_API_TOKEN_FILE": str(token), "CLOUDFLARE_BASE_URL": api.url},
+        ):
+            self.good(dns("dns present", NAME, VALUES[0], options={}, env=env))
+            self.good(dns("dns cleanup", NAME, VALUES[0], options={}, env=env))
+
+    def test_one_name_in_two_accounts(self, dns, api):
+        """zone_id decides."""
+        api.zones.append("example.test")
+        said = self.bad(dns("dns present", NAME, VALUES[0]))
+        assert "in several accounts: set zone_id" in said
+        chosen = {**self.options(api), "zone_id": f"{0:032x}"}
+        self.good(dns("dns present", NAME, VALUES[0], options=chosen))
+        self.good(dns("dns cleanup", NAME, VALUES[0], options=chosen))
