@@ -64,8 +64,6 @@ int cmdline_help(const struct command *commands, size_t n, const struct call *ca
 
 	if (!call->n)
 		return print_usage(stdout, commands, n);
-	if (strcmp(call->words[0], "providers") == 0)
-		return not_yet("help providers");
 	cmd = find_command(commands, n, call->words[0]);
 	if (!cmd)
 		return EXIT_USAGE;

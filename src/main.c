@@ -8,6 +8,7 @@
 #include "client.h"
 #include "cmdline.h"
 #include "control.h"
+#include "dns/help.h"
 #include "offline.h"
 #include "preflight.h"
 
@@ -97,7 +98,8 @@ static const struct command commands[] = {
 	{"revoke", run_revoke, NULL, "--reason", 1, 1, "[--reason REASON] [-c FILE] NAME",
 		"revoke the certificate of main or extra[N]"},
 	{"version", run_version, NULL, NULL, 0, 0, "", "print the version"},
-	{"help", run_help, NULL, NULL, 0, 2, "[COMMAND]", "print this, or what a command takes"},
+	{"help", run_help, NULL, NULL, 0, 2, "[COMMAND | providers [NAME]]",
+		"print this, what a command takes, or which DNS providers there are"},
 	{.name = "server"},
 };
 
@@ -105,7 +107,10 @@ static const struct command commands[] = {
 
 static int run_help(const struct call *call)
 {
-	return cmdline_help(commands, N_COMMANDS, call);
+	if (call->n && strcmp(call->words[0], "providers") == 0)
+		return dns_help(stdout, call->n > 1 ? call->words[1] : NULL) < 0 ? EXIT_USAGE
+										 : EXIT_SUCCESS;
+	return call->n > 1 ? EXIT_USAGE : cmdline_help(commands, N_COMMANDS, call);
 }
 
 int main(int argc, char **argv)

@@ -95,6 +95,7 @@ enum conf_provider {
 	PROVIDER_ACMEDNS,
 	PROVIDER_HTTPREQ,
 	PROVIDER_EXEC,
+	N_PROVIDERS,
 };
 enum conf_key_type { KEY_EC256, KEY_EC384, KEY_RSA2048, KEY_RSA3072, KEY_RSA4096 };
 
@@ -148,6 +149,9 @@ struct conf_autocert {
 
 /* Whether its certificates come from an ACME CA. */
 bool conf_is_acme(const struct conf_autocert *a);
+/* The words that the option `provider` takes for one of them, its name first: as many as there are,
+ * of which `max` go into `out`. Static texts. */
+size_t conf_provider_words(enum conf_provider provider, const char **out, size_t max);
 /* What the option `provider` calls it, the first of its words: "local", "rfc2136". Static. */
 const char *conf_provider_name(const struct conf_autocert *a);
 

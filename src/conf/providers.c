@@ -311,12 +311,25 @@ bool conf_is_acme(const struct conf_autocert *a)
 	return a->provider >= PROVIDER_RFC2136;
 }
 
+size_t conf_provider_words(enum conf_provider provider, const char **out, size_t max)
+{
+	size_t n = 0;
+
+	for (const struct option_word *w = find_row("provider")->words; w->name; w++) {
+		if (w->later || w->value != (int)provider)
+			continue;
+		if (n < max)
+			out[n] = w->name;
+		n++;
+	}
+	return n;
+}
+
 const char *conf_provider_name(const struct conf_autocert *a)
 {
-	const struct option_word *w = find_row("provider")->words;
+	const char *name = NULL;
 
-	while (w->name && (w->later || w->value != (int)a->provider))
-		w++;
-	assert(w->name);
-	return w->name;
+	conf_provider_words(a->provider, &name, 1);
+	assert(name);
+	return name;
 }

@@ -40,7 +40,7 @@ enum { DNS_TTL, DNS_PROPAGATION_TIMEOUT, DNS_POLLING_INTERVAL, DNS_OWN_OPTIONS }
 	[DNS_TTL] = {.key = "ttl",                                                                 \
 		.env = DNS_ENV(A, B, "TTL"),                                                       \
 		.type = DNS_SECONDS,                                                               \
-		.help = "seconds that others may keep the record"},                                \
+		.help = "how long others may keep the record"},                                    \
 	[DNS_PROPAGATION_TIMEOUT] = {.key = "propagation_timeout",                                 \
 		.env = DNS_ENV(A, B, "PROPAGATION_TIMEOUT"),                                       \
 		.type = DNS_DURATION,                                                              \
@@ -102,6 +102,9 @@ struct dns_ops {
 	int (*find_zone)(const struct dns_job *j, const char *name, struct dns_zone *z,
 		const struct dns_limits *l, struct error *err);
 };
+
+/* NULL for what is no DNS provider. */
+const struct dns_ops *dns_ops_of(enum conf_provider provider);
 
 /* Options (options.c). Takes in those of `a`, then what the environment has of the rest. Every
  * problem goes into `problems`, unless it stands there already; -1 then. */

@@ -22,6 +22,11 @@ static const struct dns_ops *const all[] = {
 	[PROVIDER_CLOUDFLARE] = &dns_cloudflare,
 };
 
+const struct dns_ops *dns_ops_of(enum conf_provider provider)
+{
+	return provider < sizeof(all) / sizeof(*all) ? all[provider] : NULL;
+}
+
 struct dns_provider *dns_provider_new(
 	const struct conf *c, const struct conf_autocert *a, struct problems *problems)
 {

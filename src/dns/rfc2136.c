@@ -28,18 +28,35 @@ enum {
 #define ENV(name) DNS_ENV("DNSUPDATE_", "RFC2136_", name)
 static const struct dns_option options[N_OPTIONS] = {
 	DNS_COMMON_OPTIONS("DNSUPDATE_", "RFC2136_"),
-	[NAMESERVER] = {.key = "nameserver", .env = ENV("NAMESERVER"), .required = true},
-	[TSIG_KEY] = {.key = "tsig_key", .env = ENV("TSIG_KEY")},
-	[TSIG_SECRET] = {.key = "tsig_secret", .env = ENV("TSIG_SECRET"), .type = DNS_SECRET},
-	[TSIG_ALGORITHM] = {.key = "tsig_algorithm", .env = ENV("TSIG_ALGORITHM")},
-	[TSIG_FILE] = {.key = "tsig_file", .env = ENV("TSIG_FILE"), .type = DNS_PATH},
-	[ZONES] = {.key = "zones", .env = ENV("ZONES"), .type = DNS_LIST},
-	[DNS_TIMEOUT] = {.key = "dns_timeout", .env = ENV("DNS_TIMEOUT"), .type = DNS_DURATION},
-	/* For configurations written for others: records are added one by one here, so that none
-	 * has to wait for another. */
+	[NAMESERVER] = {.key = "nameserver",
+		.env = ENV("NAMESERVER"),
+		.required = true,
+		.help = "the zone's primary server: HOST or HOST:PORT, an IPv6 address in "
+			"brackets"},
+	[TSIG_KEY] = {.key = "tsig_key", .env = ENV("TSIG_KEY"), .help = "the name of the key"},
+	[TSIG_SECRET] = {.key = "tsig_secret",
+		.env = ENV("TSIG_SECRET"),
+		.type = DNS_SECRET,
+		.help = "the key, base64"},
+	[TSIG_ALGORITHM] = {.key = "tsig_algorithm",
+		.env = ENV("TSIG_ALGORITHM"),
+		.help = "hmac-sha256, hmac-sha512 or hmac-sha1, which is the default"},
+	[TSIG_FILE] = {.key = "tsig_file",
+		.env = ENV("TSIG_FILE"),
+		.type = DNS_PATH,
+		.help = "instead of these three: a file as tsig-keygen writes it"},
+	[ZONES] = {.key = "zones",
+		.env = ENV("ZONES"),
+		.type = DNS_LIST,
+		.help = "zones that are not looked for"},
+	[DNS_TIMEOUT] = {.key = "dns_timeout",
+		.env = ENV("DNS_TIMEOUT"),
+		.type = DNS_DURATION,
+		.help = "for one update, 10s unless it is given"},
 	[SEQUENCE_INTERVAL] = {.key = "sequence_interval",
 		.env = ENV("SEQUENCE_INTERVAL"),
-		.type = DNS_DURATION},
+		.type = DNS_DURATION,
+		.help = "taken for configurations that have it: no record waits for another here"},
 };
 
 struct own {
@@ -335,6 +352,7 @@ static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n,
 }
 
 const struct dns_ops dns_rfc2136 = {
+	.help = "a name server that takes dynamic updates (RFC 2136), signed with TSIG",
 	.options = options,
 	.n_options = N_OPTIONS,
 	.ttl = 120,

@@ -96,10 +96,25 @@ LATER_COMMANDS = ["server"]
 
 
 def test_commands_that_come_later():
-    for args in [*([word] for word in LATER_COMMANDS), ["help", "providers"]]:
-        done = proxy.command(*args)
-        assert done.returncode == 1 and done.stdout == "", args
-        assert "not supported yet" in done.stderr, args
+    for word in LATER_COMMANDS:
+        done = proxy.command(word)
+        assert done.returncode == 1 and done.stdout == "", word
+        assert "not supported yet" in done.stderr, word
+
+
+def test_help_providers():
+    """The list, the options of each by all of its names, and what was meant."""
+    listed = proxy.command("help", "providers").stdout
+    assert "rfc2136" in listed and "also called dnsupdate" in listed
+    for name in re.findall(r"^  (\w+) ", listed, re.M):
+        done = proxy.command("help", "providers", name)
+        assert done.returncode == 0 and done.stdout.startswith(f"{name}: ")
+        assert "propagation_timeout (time, default" in done.stdout
+    assert proxy.command("help", "providers", "dnsupdate").stdout.startswith("rfc2136: ")
+    done = proxy.command("help", "providers", "cloudfare")
+    assert done.returncode == 2 and 'did you mean "cloudflare"?' in done.stderr
+    for args in (["help", "providers", "a", "b"], ["help", "run", "now"]):
+        assert proxy.command(*args).returncode == 2, args
 
 
 def test_check_good(write, good):
@@ -222,9 +237,6 @@ LATER = {  # each alone in a good configuration is refused with `not supported y
     },
     "per_ip": {"limits": {"per_ip": 3}},
     "connection_log": {"connection_log": {"file": "/tmp/x", "format": "json"}},
-    "cloudflare": {
-        "autocert": {"provider": "cloudflare", "email": "a@b.example", "domains": ["a.example"]}
-    },
 }
 
 
@@ -349,10 +361,32 @@ def documented():
     manual = (top / "conf" / "lintel.yaml.5").read_text()
     return {
         "README": re.search(r"```yaml\n(.*?)```", (top / "README.md").read_text(), re.S)[1],
-        "manual": re.search(r"literal -offset indent\n(.*?)\.Ed", manual, re.S)[1],
+        "manual": re.search(r"^\.Sh EXAMPLES\n.*?literal -offset indent\n(.*?)\.Ed", manual, re.S | re.M)[
+            1
+        ],
         "lintel.yaml": (top / "conf" / "lintel.yaml").read_text(),
         "demo.yaml": (top / "conf" / "demo.yaml").read_text(),
     }
+
+
+def documented_providers():
+    """{provider: the example of its section in the manual}"""
+    manual = (proxy.TOP / "conf" / "lintel.yaml.5").read_text()
+    return dict(
+        re.findall(r"^\.Ss (\w+)\n(?:(?!\.Ss).*\n)*?\.Bd -literal.*\n((?:.*\n)*?)\.Ed", manual, re.M)
+    )
+
+
+@pytest.mark.parametrize("name", documented_providers())
+def test_documented_providers(write, good, name):
+    """The example of each is good, but for files that are not there, and uses it."""
+    example = documented_providers()[name]
+    assert f"provider: {name}" in example
+    # Keys of the top level beside each other, each a flow of JSON.
+    text = "".join(f"{key}: {json.dumps(value)}\n" for key, value in good.items()) + example
+    done = proxy.command("check", "-c", write(text))
+    problems = [line for line in done.stderr.splitlines() if "does not exist" not in line]
+    assert not problems
 
 
 @pytest.mark.parametrize("name", documented())
