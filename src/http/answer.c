@@ -23,20 +23,17 @@ int answer_json(
 	if (!tok)
 		abort(); /* out of memory */
 	json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
-	/* A number at the end is whole only once something follows: a NUL, which the text has. */
 	*out = json_tokener_parse_ex(tok, text, (int)len);
-	why = json_tokener_get_error(tok);
-	if (why == json_tokener_continue && len && isdigit((unsigned char)text[len - 1])) {
+	/* A number or a word at the end is whole only once something follows. */
+	if (json_tokener_get_error(tok) == json_tokener_continue)
 		*out = json_tokener_parse_ex(tok, "", 1);
-		why = json_tokener_get_error(tok);
-	}
+	why = json_tokener_get_error(tok);
 	json_tokener_free(tok);
 	if (why == json_tokener_success)
 		return 0;
 	json_object_put(*out);
 	*out = NULL;
-	return error_set(err, "the answer is no JSON: %s",
-		why == json_tokener_continue ? "it is cut off" : json_tokener_error_desc(why));
+	return error_set(err, "the answer is no JSON: %s", json_tokener_error_desc(why));
 }
 
 struct json_object *answer_member(struct json_object *o, const char *key, enum json_type type)
