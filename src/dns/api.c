@@ -172,7 +172,6 @@ static bool may_come_good(long status)
 	       status == 503 || status == 504;
 }
 
-/* What an answer without a sentence of the API's own says: the beginning of its body, as text. */
 static void set_error(const struct dns_reply *r, struct error *err)
 {
 	char code[SHOWN_SIZE], message[SHOWN_SIZE];
@@ -184,9 +183,9 @@ static void set_error(const struct dns_reply *r, struct error *err)
 }
 
 /* One try. 0, or the verdict on its failure, never DNS_BY_STATUS. */
-static enum dns_verdict try_once(const struct dns_job *j, const struct dns_api *api,
-	const struct dns_call *c, const char *url, const char *where, struct dns_reply *r,
-	const struct dns_limits *l, struct error *err)
+static enum dns_verdict try_once(const struct dns_api *api, const struct dns_call *c,
+	const char *url, const char *where, struct dns_reply *r, const struct dns_limits *l,
+	struct error *err)
 {
 	int64_t left = l->deadline_ms - clock_mono_ms();
 	const size_t max = c->max ? c->max : BYTES_MAX;
@@ -209,7 +208,6 @@ static enum dns_verdict try_once(const struct dns_job *j, const struct dns_api *
 	struct error why = {""};
 	bool bad_json, success;
 
-	(void)j;
 	if (fetch(&req, &r->http, err) < 0)
 		return DNS_LATER;
 	bad_json = !c->plain && r->http.len &&
@@ -281,7 +279,7 @@ int dns_api_call(const struct dns_job *j, const struct dns_api *api, struct dns_
 		if (dns_account_ask(api->account, l, err) < 0 ||
 			authorize(j, api, c, again, l, err) < 0 || check_headers(c, err) < 0)
 			break;
-		verdict = try_once(j, api, c, url, where, r, l, err);
+		verdict = try_once(api, c, url, where, r, l, err);
 		drop_headers(c, given);
 		if (verdict == DNS_BY_STATUS) {
 			rc = 0;
@@ -300,7 +298,6 @@ int dns_api_call(const struct dns_job *j, const struct dns_api *api, struct dns_
 		if (wait_again(tries, r, l, err) < 0)
 			break;
 	}
-	drop_headers(c, given);
 	drop_headers(c, 0);
 	if (rc < 0)
 		error_prefix(err, "%s", c->step);

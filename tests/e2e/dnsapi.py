@@ -4,6 +4,7 @@ that a CA can validate it. Faults are put in its way with fail()."""
 import http.server
 import json
 import socket
+import ssl
 import struct
 import subprocess
 import threading
@@ -70,7 +71,7 @@ class DnsApi:
 
     prefix = ""
 
-    def __init__(self, bed=None, zones=("example.test", "sub.example.test", "challenge.test")):
+    def __init__(self, bed=None, zones=("example.test", "sub.example.test", "challenge.test"), tls=None):
         self.bed, self.zones = bed, list(zones)
         self.records, self.faults, self.requests, self.errors = {}, [], [], []
         self.lock = threading.RLock()
@@ -99,6 +100,13 @@ class DnsApi:
         self.server.daemon_threads = True
         self.host = f"127.0.0.1:{self.server.server_address[1]}"
         self.url = f"http://{self.host}{self.prefix}"
+        if tls:  # a Certificate for localhost
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(tls.cert, tls.key)
+            self.server.socket = context.wrap_socket(
+                self.server.socket, server_side=True, do_handshake_on_connect=False
+            )
+            self.url = f"https://localhost:{self.server.server_address[1]}{self.prefix}"
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
     def close(self):
