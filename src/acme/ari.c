@@ -1,4 +1,5 @@
 #include "acme/ari.h"
+#include "base/clock.h"
 
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
@@ -8,6 +9,7 @@
 #include "base/enc.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "http/answer.h"
 
 /* The value of an INTEGER as DER has it, with the 0 in front of a first bit that is set. */
 static char *serial_text(const ASN1_INTEGER *serial)
@@ -57,14 +59,14 @@ int acme_ari_get(struct acme *a, const char *id, struct acme_ari *out, struct er
 	if (acme_get(a, url, &ans, err) < 0)
 		goto out;
 	json_object_object_get_ex(ans.json, "suggestedWindow", &window);
-	start = acme_json_optional(window, "start");
-	end = acme_json_optional(window, "end");
+	start = answer_text(window, "start");
+	end = answer_text(window, "end");
 	if (start && end) {
-		out->start = acme_parse_time(start);
-		out->end = acme_parse_time(end);
+		out->start = clock_from_rfc3339(start);
+		out->end = clock_from_rfc3339(end);
 	}
 	if (out->start && out->end > out->start) { /* 4.2: else it counts as no answer */
-		why = acme_json_optional(ans.json, "explanationURL");
+		why = answer_text(ans.json, "explanationURL");
 		out->explanation = why && acme_is_url(why) ? mem_strdup(why) : NULL;
 		out->retry_at = ans.retry_at;
 		rc = 0;

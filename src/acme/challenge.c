@@ -10,6 +10,7 @@
 #include "base/enc.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "http/answer.h"
 
 #define WAIT_MS (5 * 60 * 1000)
 
@@ -61,7 +62,7 @@ static struct json_object *find_dns01(struct json_object *authz)
 
 	for (size_t i = 0; i < n; i++) {
 		struct json_object *c = json_object_array_get_idx(list, i);
-		const char *type = acme_json_optional(c, "type");
+		const char *type = answer_text(c, "type");
 
 		if (type && strcmp(type, "dns-01") == 0)
 			return c;
@@ -77,7 +78,7 @@ static const char *find_domain(struct json_object *authz, const struct conf_stri
 	const char *value;
 
 	json_object_object_get_ex(authz, "identifier", &id);
-	value = acme_json_optional(id, "value");
+	value = answer_text(id, "value");
 	for (size_t i = 0; value && i < domains->n; i++) {
 		const char *base = base_of(domains->v[i]);
 
@@ -105,7 +106,7 @@ static int read_challenge(struct acme *a, struct json_object *authz, const char 
 	struct acme_challenge *c, struct error *err)
 {
 	struct json_object *dns01 = find_dns01(authz);
-	const char *token, *url, *status = acme_json_optional(dns01, "status");
+	const char *token, *url, *status = answer_text(dns01, "status");
 
 	if (!dns01)
 		return error_set(err, "%s: the CA offers no dns-01 challenge", domain);

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "http/answer.h"
 
 #define ANSWER_MAX  (1 << 20) /* bytes */
 #define REQUEST_MS  30000
@@ -129,7 +130,7 @@ int acme_refused(struct acme *a, struct json_object *problem, struct error *err)
 /* What a person can do about a problem; goes behind its sentence. */
 static void add_advice(const struct acme *a, struct json_object *problem, struct error *why)
 {
-	const char *page = acme_json_optional(problem, "instance"); /* 7.3.3 */
+	const char *page = answer_text(problem, "instance"); /* 7.3.3 */
 	char text[ERROR_MAX];
 
 	if (strcmp(a->fault_type, "externalAccountRequired") == 0)
@@ -153,7 +154,7 @@ static int refuse(struct acme *a, const char *url, struct acme_answer *ans, stru
 
 	a->retry_at = ans->retry_at;
 	acme_answer_clear(ans);
-	if (acme_json_optional(o, "type") || acme_json_optional(o, "detail")) {
+	if (answer_text(o, "type") || answer_text(o, "detail")) {
 		acme_refused(a, o, &why);
 		add_advice(a, o, &why);
 		error_set(err, "the CA refuses %.200s (status %ld): %.700s", url, status, why.text);
@@ -174,7 +175,7 @@ static void note_headers(struct acme *a, const struct acme_answer *ans)
 {
 	const char *nonce = fetch_header(&ans->http, "Replay-Nonce", 0);
 	const char *date = fetch_header(&ans->http, "Date", 0);
-	int64_t then = date ? acme_parse_http_date(date) : 0;
+	int64_t then = date ? answer_date(date) : 0;
 
 	if (nonce) {
 		free(a->nonce);
@@ -214,7 +215,7 @@ static int request(struct acme *a, const struct fetch_request *wanted, struct ac
 	}
 	ans->status = a->status = ans->http.status;
 	ans->retry_at =
-		acme_parse_retry_after(fetch_header(&ans->http, "Retry-After", 0), clock_wall_s());
+		answer_retry_after(fetch_header(&ans->http, "Retry-After", 0), clock_wall_s());
 	note_headers(a, ans);
 	return 0;
 }
@@ -389,7 +390,7 @@ int acme_open(struct acme *a, struct error *err)
 
 const char *acme_resource(struct acme *a, const char *name, struct error *err)
 {
-	const char *url = acme_json_optional(a->directory, name);
+	const char *url = answer_text(a->directory, name);
 
 	if (url && acme_is_url(url))
 		return url;
@@ -415,7 +416,7 @@ bool acme_wants_eab(const struct acme *a)
 
 bool acme_has_ari(const struct acme *a)
 {
-	return acme_json_optional(a->directory, "renewalInfo");
+	return answer_text(a->directory, "renewalInfo");
 }
 
 bool acme_knows_profile(const struct acme *a, const char *profile)

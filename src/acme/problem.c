@@ -1,35 +1,22 @@
 #include "acme/problem.h"
 
-#include <ctype.h>
-#include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "http/answer.h"
 
 #define BYTES_MAX       (1 << 20)
-#define DEPTH_MAX       32
 #define SUBPROBLEMS_MAX 20 /* that are told of */
 #define URL_MAX         2000
-#define YEAR            (INT64_C(365) * 86400)
 
 static const char prefix[] = "urn:ietf:params:acme:error:";
 
-const char *acme_json_optional(struct json_object *o, const char *key)
-{
-	struct json_object *m;
-
-	if (!json_object_is_type(o, json_type_object) || !json_object_object_get_ex(o, key, &m) ||
-		!json_object_is_type(m, json_type_string))
-		return NULL;
-	return json_object_get_string(m);
-}
-
 void acme_type_of(struct json_object *problem, char out[ACME_TYPE_SIZE])
 {
-	const char *type = acme_json_optional(problem, "type");
+	const char *type = answer_text(problem, "type");
 
 	if (type && str_starts(type, prefix))
 		type += sizeof(prefix) - 1;
@@ -52,7 +39,7 @@ bool acme_is_input(const char *type)
 
 static void add_detail(struct str *s, struct json_object *problem)
 {
-	const char *detail = acme_json_optional(problem, "detail");
+	const char *detail = answer_text(problem, "detail");
 	char type[ACME_TYPE_SIZE], shown[400];
 
 	acme_type_of(problem, type);
@@ -77,7 +64,7 @@ static void add_subproblems(struct str *s, struct json_object *problem)
 		if (!json_object_is_type(sub, json_type_object))
 			continue;
 		name = json_object_object_get_ex(sub, "identifier", &identifier)
-			       ? acme_json_optional(identifier, "value")
+			       ? answer_text(identifier, "value")
 			       : NULL;
 		str_addf(s, "; ");
 		if (name)
@@ -101,34 +88,20 @@ int acme_problem_set(struct error *err, struct json_object *problem)
 
 struct json_object *acme_json_parse(const char *text, size_t len, struct error *err)
 {
-	struct json_tokener *tok;
 	struct json_object *o;
-	enum json_tokener_error why;
 
-	while (len && strchr(" \t\r\n", text[len - 1]))
-		len--;
-	if (len > BYTES_MAX) {
-		error_set(err, "the answer has more than %d bytes", BYTES_MAX);
+	if (answer_json(text, len, BYTES_MAX, &o, err) < 0)
 		return NULL;
-	}
-	tok = json_tokener_new_ex(DEPTH_MAX);
-	if (!tok)
-		abort(); /* out of memory */
-	json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
-	o = json_tokener_parse_ex(tok, text, (int)len);
-	why = json_tokener_get_error(tok);
-	json_tokener_free(tok);
-	if (why == json_tokener_success && json_object_is_type(o, json_type_object))
+	if (json_object_is_type(o, json_type_object))
 		return o;
 	json_object_put(o);
-	error_set(err, "the answer is no JSON object%s%s", why == json_tokener_success ? "" : ": ",
-		why == json_tokener_success ? "" : json_tokener_error_desc(why));
+	error_set(err, "the answer is no JSON object");
 	return NULL;
 }
 
 const char *acme_json_string(struct json_object *o, const char *key, struct error *err)
 {
-	const char *text = acme_json_optional(o, key);
+	const char *text = answer_text(o, key);
 
 	if (!text || !*text) {
 		error_set(err, "the answer has no \"%s\", or it is no text", key);
@@ -198,54 +171,4 @@ char *acme_next_alternate(const char **header)
 		}
 	}
 	return url;
-}
-
-int64_t acme_parse_time(const char *text)
-{
-	struct tm tm = {0};
-	const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
-	int64_t t, offset = 0;
-	int hours, minutes;
-	char sign;
-
-	if (!rest)
-		return 0;
-	t = (int64_t)timegm(&tm);
-	if (*rest == '.')
-		for (rest++; isdigit((unsigned char)*rest); rest++)
-			;
-	if (sscanf(rest, "%c%2d:%2d", &sign, &hours, &minutes) == 3 && (sign == '+' || sign == '-'))
-		offset = (hours * 60 + minutes) * (sign == '+' ? 60 : -60);
-	else if (*rest != 'Z' && *rest != 'z')
-		return 0;
-	return t > offset ? t - offset : 0;
-}
-
-int64_t acme_parse_http_date(const char *value)
-{
-	time_t t = curl_getdate(value, NULL);
-
-	return t > 0 ? (int64_t)t : 0;
-}
-
-int64_t acme_parse_retry_after(const char *value, int64_t now)
-{
-	int64_t at;
-
-	if (!value)
-		return 0;
-	if (isdigit((unsigned char)*value)) {
-		char *end;
-		long long s = strtoll(value, &end, 10);
-
-		while (*end == ' ')
-			end++;
-		if (*end || s > YEAR)
-			return *end ? 0 : now + YEAR;
-		return now + s;
-	}
-	at = acme_parse_http_date(value);
-	if (!at || at > now + YEAR)
-		return at ? now + YEAR : 0;
-	return at > now ? at : now;
 }

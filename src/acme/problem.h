@@ -5,7 +5,6 @@
 
 #include <json-c/json.h>
 #include <stdbool.h>
-#include <stdint.h>
 
 #include "base/error.h"
 
@@ -32,15 +31,5 @@ struct json_object *acme_json_parse(const char *text, size_t len, struct error *
 const char *acme_json_string(struct json_object *o, const char *key, struct error *err);
 struct json_object *acme_json_array(struct json_object *o, const char *key, struct error *err);
 const char *acme_json_url(struct json_object *o, const char *key, struct error *err);
-/* A member that may be there, as text; else NULL. */
-const char *acme_json_optional(struct json_object *o, const char *key);
-
-/* RFC 3339, any offset, to Unix seconds; 0 = it is none. */
-int64_t acme_parse_time(const char *text);
-/* A Retry-After header (RFC 9110, 10.2.3) as Unix seconds; 0 = there is none that can be read. Not
- * more than a year away. */
-int64_t acme_parse_retry_after(const char *value, int64_t now);
-/* An HTTP date; 0 = it is none. */
-int64_t acme_parse_http_date(const char *value);
 
 #endif

@@ -11,8 +11,8 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "http/answer.h"
 
-#define DEPTH_MAX 32
 #define TXTS_MAX  1000 /* ten orders of a hundred names each; the newest are kept */
 #define COUNT_MAX 1000000
 #define TIME_MAX  INT64_C(253402300799) /* the end of the year 9999 */
@@ -92,18 +92,10 @@ static void get_txts(struct state *s, struct json_object *o, bool *bad)
 /* NULL when it is no JSON, or no object. */
 static struct json_object *parse_object(const char *text, size_t len)
 {
-	struct json_tokener *tok;
 	struct json_object *o;
 
-	if (len > STATE_FILE_MAX)
+	if (answer_json(text, len, STATE_FILE_MAX, &o, NULL) < 0)
 		return NULL;
-	tok = json_tokener_new_ex(DEPTH_MAX);
-	if (!tok)
-		abort(); /* out of memory */
-	json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
-	/* With the NUL, so that an end that is missing is seen. */
-	o = json_tokener_parse_ex(tok, text, (int)len + 1);
-	json_tokener_free(tok);
 	if (json_object_is_type(o, json_type_object))
 		return o;
 	json_object_put(o);

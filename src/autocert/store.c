@@ -199,7 +199,7 @@ int64_t store_last_failure(const struct conf_autocert *a)
 	char *path = mark_path(a);
 	size_t len;
 	char *text = file_read(path, 100, &len, NULL);
-	int64_t at = text ? acme_parse_time(text) : 0;
+	int64_t at = text ? clock_from_rfc3339(text) : 0;
 
 	free(text);
 	free(path);

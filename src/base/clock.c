@@ -1,5 +1,6 @@
 #include "base/clock.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -40,4 +41,25 @@ const char *clock_rfc3339(char out[CLOCK_RFC3339_SIZE], int64_t unix_s, int ms)
 	else
 		snprintf(out + n, CLOCK_RFC3339_SIZE - n, "Z");
 	return out;
+}
+
+int64_t clock_from_rfc3339(const char *text)
+{
+	struct tm tm = {0};
+	const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+	int64_t t, offset = 0;
+	int hours, minutes;
+	char sign;
+
+	if (!rest)
+		return 0;
+	t = (int64_t)timegm(&tm);
+	if (*rest == '.')
+		for (rest++; isdigit((unsigned char)*rest); rest++)
+			;
+	if (sscanf(rest, "%c%2d:%2d", &sign, &hours, &minutes) == 3 && (sign == '+' || sign == '-'))
+		offset = (hours * 60 + minutes) * (sign == '+' ? 60 : -60);
+	else if (*rest != 'Z' && *rest != 'z')
+		return 0;
+	return t > offset ? t - offset : 0;
 }

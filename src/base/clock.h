@@ -12,4 +12,7 @@ int64_t clock_wall_s(void);
 /* "2026-11-25T22:04:39Z" or, with ms >= 0, "2026-11-25T22:04:39.123Z". Returns `out`. */
 const char *clock_rfc3339(char out[CLOCK_RFC3339_SIZE], int64_t unix_s, int ms);
 
+/* RFC 3339, any offset, to Unix seconds; 0 = it is none. */
+int64_t clock_from_rfc3339(const char *text);
+
 #endif

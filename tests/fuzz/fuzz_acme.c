@@ -10,20 +10,22 @@
 
 #include "acme/order.h"
 #include "acme/problem.h"
+#include "base/clock.h"
 #include "base/mem.h"
+#include "http/answer.h"
 
 #define NOW  INT64_C(1795644279)
 #define YEAR (INT64_C(365) * 86400)
 
 static void read_header(const char *value)
 {
-	int64_t at = acme_parse_retry_after(value, NOW);
+	int64_t at = answer_retry_after(value, NOW);
 	const char *rest = value;
 	char *url;
 
 	assert(at == 0 || (at >= NOW && at <= NOW + YEAR));
-	assert(acme_parse_time(value) >= 0);
-	assert(acme_parse_http_date(value) >= 0);
+	assert(clock_from_rfc3339(value) >= 0);
+	assert(answer_date(value) >= 0);
 	while ((url = acme_next_alternate(&rest))) {
 		assert(acme_is_url(url));
 		free(url);
@@ -61,8 +63,8 @@ static void read_object(struct json_object *o)
 		if (text)
 			expect_printable(text);
 		acme_json_array(o, keys[i], &err);
-		text = acme_json_optional(o, keys[i]);
-		assert(!text || acme_parse_time(text) >= 0);
+		text = answer_text(o, keys[i]);
+		assert(!text || clock_from_rfc3339(text) >= 0);
 	}
 }
 

@@ -9,7 +9,9 @@
 #include <cmocka.h>
 
 #include "acme/problem.h"
+#include "base/clock.h"
 #include "base/mem.h"
+#include "http/answer.h"
 
 static struct json_object *parse(const char *text)
 {
@@ -137,7 +139,7 @@ static void test_json(void **state)
 	expect_no_json(text, strlen(text), "no JSON");
 	free(text);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		expect_no_json(bad[i], strlen(bad[i]), "no JSON object");
+		expect_no_json(bad[i], strlen(bad[i]), "no JSON");
 	large = mem_zalloc((1 << 20) + 2);
 	memset(large, 'x', (1 << 20) + 1);
 	expect_no_json(large, (1 << 20) + 1, "more than 1048576 bytes");
@@ -152,9 +154,9 @@ static void test_members(void **state)
 
 	(void)state;
 	assert_string_equal(acme_json_string(o, "s", &err), "x");
-	assert_string_equal(acme_json_optional(o, "e"), "");
-	assert_null(acme_json_optional(o, "n"));
-	assert_null(acme_json_optional(NULL, "s"));
+	assert_string_equal(answer_text(o, "e"), "");
+	assert_null(answer_text(o, "n"));
+	assert_null(answer_text(NULL, "s"));
 	assert_null(acme_json_string(o, "e", &err));
 	assert_null(acme_json_string(o, "n", &err));
 	assert_string_equal(err.text, "the answer has no \"n\", or it is no text");
@@ -238,38 +240,7 @@ static void test_times(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
-		assert_int_equal(acme_parse_time(times[i].text), times[i].time);
-}
-
-static void test_retry_after(void **state)
-{
-	const int64_t now = 1795644279; /* Wed, 25 Nov 2026 22:04:39 GMT */
-	static const struct {
-		const char *value;
-		int64_t after; /* from now; -1 = 0 is returned */
-	} values[] = {
-		{"0", 0},
-		{"120", 120},
-		{"86400 ", 86400},
-		{"Wed, 25 Nov 2026 22:06:39 GMT", 120},
-		{"Wed, 25 Nov 2026 22:00:00 GMT", 0},  /* over */
-		{"Sunday, 06-Nov-94 08:49:37 GMT", 0}, /* the older forms of RFC 9110, 5.6.7 */
-		{"Sun Nov  6 08:49:37 1994", 0},
-		{"99999999999999999999999", 365 * 86400},
-		{"Wed, 25 Nov 2099 22:06:39 GMT", 365 * 86400},
-		{"12 minutes", -1},
-		{"-5", -1},
-		{"soon", -1},
-		{"", -1},
-	};
-
-	(void)state;
-	assert_int_equal(acme_parse_retry_after(NULL, now), 0);
-	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
-		assert_int_equal(acme_parse_retry_after(values[i].value, now),
-			values[i].after < 0 ? 0 : now + values[i].after);
-	assert_int_equal(acme_parse_http_date("Wed, 25 Nov 2026 22:04:39 GMT"), now);
-	assert_int_equal(acme_parse_http_date("yesterday"), 0);
+		assert_int_equal(clock_from_rfc3339(times[i].text), times[i].time);
 }
 
 int main(void)
@@ -283,7 +254,6 @@ int main(void)
 		cmocka_unit_test(test_urls),
 		cmocka_unit_test(test_links),
 		cmocka_unit_test(test_times),
-		cmocka_unit_test(test_retry_after),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
