@@ -241,7 +241,7 @@ static const struct option_word provider_words[] = {
 	{"dnsupdate", PROVIDER_RFC2136, false},
 	{"cloudflare", PROVIDER_CLOUDFLARE, false},
 	{"route53", PROVIDER_ROUTE53, true},
-	{"digitalocean", PROVIDER_DIGITALOCEAN, true},
+	{"digitalocean", PROVIDER_DIGITALOCEAN, false},
 	{"godaddy", PROVIDER_GODADDY, true},
 	{"ovh", PROVIDER_OVH, true},
 	{"clouddns", PROVIDER_CLOUDDNS, true},
