@@ -242,7 +242,7 @@ static const struct option_word provider_words[] = {
 	{"cloudflare", PROVIDER_CLOUDFLARE, false},
 	{"route53", PROVIDER_ROUTE53, true},
 	{"digitalocean", PROVIDER_DIGITALOCEAN, false},
-	{"godaddy", PROVIDER_GODADDY, true},
+	{"godaddy", PROVIDER_GODADDY, false},
 	{"ovh", PROVIDER_OVH, true},
 	{"clouddns", PROVIDER_CLOUDDNS, true},
 	{"gcloud", PROVIDER_GCLOUD, true},

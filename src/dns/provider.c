@@ -21,6 +21,7 @@ static const struct dns_ops *const all[] = {
 	[PROVIDER_RFC2136] = &dns_rfc2136,
 	[PROVIDER_CLOUDFLARE] = &dns_cloudflare,
 	[PROVIDER_DIGITALOCEAN] = &dns_digitalocean,
+	[PROVIDER_GODADDY] = &dns_godaddy,
 };
 
 const struct dns_ops *dns_ops_of(enum conf_provider provider)
