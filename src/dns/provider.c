@@ -107,7 +107,7 @@ static struct dns_limits limits(const struct dns_job *j)
 	};
 }
 
-/* Changes at a provider that asks for patience may take as long as it takes to see them. */
+/* What the provider's API is asked may take as long as its records take to be seen. */
 static struct dns_limits change_limits(const struct dns_job *j)
 {
 	struct dns_limits l = limits(j);
@@ -184,7 +184,7 @@ static int locate(const struct dns_job *j, struct dns_txt *t, const struct dns_s
 int dns_locate(const struct dns_job *j, struct dns_txt *v, size_t n, struct error *err)
 {
 	const struct dns_ops *ops = j->provider->ops;
-	const struct dns_limits l = limits(j);
+	const struct dns_limits l = change_limits(j);
 	struct dns_servers resolvers = {0}, own = {0};
 	int rc = make_resolvers(j, &resolvers, &l, err);
 

@@ -384,7 +384,8 @@ def test_documented_providers(write, good, name):
     assert f"provider: {name}" in example
     # Keys of the top level beside each other, each a flow of JSON.
     text = "".join(f"{key}: {json.dumps(value)}\n" for key, value in good.items()) + example
-    done = proxy.command("check", "-c", write(text))
+    env = {name: "a1b2c3" for name in re.findall(r"\$\{(\w+)\}", example)}
+    done = proxy.command("check", "-c", write(text), env={**os.environ, **env})
     problems = [line for line in done.stderr.splitlines() if "does not exist" not in line]
     assert not problems
 
