@@ -174,7 +174,7 @@ static bool may_come_good(long status)
 
 static void set_error(const struct dns_reply *r, struct error *err)
 {
-	char code[SHOWN_SIZE], message[SHOWN_SIZE];
+	char code[SHOWN_SIZE], message[DNS_MESSAGE_SIZE + SHOWN_SIZE];
 
 	str_escape(code, sizeof(code), r->code, strlen(r->code));
 	str_escape(message, sizeof(message), r->message, strlen(r->message));

@@ -14,7 +14,7 @@
 #include "http/answer.h"
 #include "http/fetch.h"
 
-enum { DNS_CALL_HEADERS = 8, DNS_CODE_SIZE = 64, DNS_MESSAGE_SIZE = 300 };
+enum { DNS_CALL_HEADERS = 8, DNS_CODE_SIZE = 64, DNS_MESSAGE_SIZE = 513 };
 
 /* The rows of a provider with an API, after the common ones: see DNS_API_OPTIONS. */
 enum {
@@ -30,15 +30,19 @@ enum {
 			.env = __VA_ARGS__,                                                        \
 			.type = DNS_URL,                                                           \
 			.help = "where the API is, with a path in front of all of its own"},       \
-		[DNS_HTTP_TIMEOUT] = {.key = "http_timeout",                                       \
-			.env = DNS_ENV(A, B, "HTTP_TIMEOUT"),                                      \
-			.type = DNS_DURATION,                                                      \
-			.fallback = "30s",                                                         \
-			.help = "for one request of the API"},                                     \
-		[DNS_INSECURE_HTTP] = {.key = "insecure_http",                                     \
-			.type = DNS_BOOL,                                                          \
-			.fallback = "false",                                                       \
-			.help = "lets URLs begin with http:// for other hosts than this one"}
+		DNS_HTTP_OPTIONS(A, B)
+/* For those that call the base URL by another word, and have DNS_COMMON_OPTIONS and a row
+ * [DNS_BASE_URL] of their own. */
+#define DNS_HTTP_OPTIONS(A, B)                                                                     \
+	[DNS_HTTP_TIMEOUT] = {.key = "http_timeout",                                               \
+		.env = DNS_ENV(A, B, "HTTP_TIMEOUT"),                                              \
+		.type = DNS_DURATION,                                                              \
+		.fallback = "30s",                                                                 \
+		.help = "for one request of the API"},                                             \
+	[DNS_INSECURE_HTTP] = {.key = "insecure_http",                                             \
+		.type = DNS_BOOL,                                                                  \
+		.fallback = "false",                                                               \
+		.help = "lets URLs begin with http:// for other hosts than this one"}
 
 struct dns_call {
 	const char *step;         /* what is being done: "listing the zones" */
