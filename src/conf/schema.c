@@ -255,8 +255,8 @@ static const struct option_word provider_words[] = {
 	{"duckdns", PROVIDER_DUCKDNS, true},
 	{"acmedns", PROVIDER_ACMEDNS, true},
 	{"acme-dns", PROVIDER_ACMEDNS, true},
-	{"httpreq", PROVIDER_HTTPREQ, true},
-	{"webhook", PROVIDER_HTTPREQ, true},
+	{"httpreq", PROVIDER_HTTPREQ, false},
+	{"webhook", PROVIDER_HTTPREQ, false},
 	{"exec", PROVIDER_EXEC, true},
 	{0},
 };
