@@ -1,9 +1,6 @@
 """The provider `httpreq` against a webhook in memory (dns_httpreq.py), which lego can use too."""
 import base64
-import json
-import os
 import shutil
-import subprocess
 
 import pytest
 
@@ -13,18 +10,6 @@ import proxy
 from dns_httpreq import KEY, PASSWORD, TOKEN, USER
 from dnsapi import Answer
 from providers import NAME, VALUES
-
-
-def lego(bed, folder, provider, env, domain="example.test"):
-    """Gets a certificate for the domain and its wildcard with lego, from the testbed's CA."""
-    done = subprocess.run(
-        ["lego", "--server", bed.acme_directory, "--email", "lego@example.test", "--accept-tos",
-         "--path", folder / "lego", "--domains", domain, "--domains", f"*.{domain}",
-         "--dns", provider, "--dns.resolvers", bed.dns_server, "--dns.disable-cp", "run"],
-        env={**os.environ, "LEGO_CA_CERTIFICATES": bed.acme_ca_file, **env},
-        capture_output=True, text=True, timeout=60,
-    )
-    return done.returncode, done.stdout + done.stderr
 
 
 class TestHttpreq(providers.Suite):
@@ -54,8 +39,8 @@ class TestHttpreq(providers.Suite):
             "HTTPREQ_USERNAME": USER,
             "HTTPREQ_PASSWORD": PASSWORD,
         }
-        code, said = lego(bed, tmp_path, "httpreq", env)
-        assert code == 0, said
+        good, said = bed.lego(tmp_path / "lego", "httpreq", env)
+        assert good, said
         verbs = [verb for verb, _ in api.told]
         assert verbs.count("present") == verbs.count("cleanup") == 2
 

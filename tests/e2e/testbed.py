@@ -1,5 +1,6 @@
 """A certification authority and name servers on loopback: acme-testbed, which is beside this file
 and says in `acme-testbed help` what it can do."""
+import os
 import pathlib
 import re
 import subprocess
@@ -68,6 +69,20 @@ class Testbed:
             check=True,
         )
         return done.stdout.split("\n")[:-1]
+
+    def lego(self, folder, provider, env, domain="example.test"):
+        """Whether lego gets a certificate for the domain and its wildcard from the CA, and what it
+        says; where it keeps things is `folder`."""
+        done = subprocess.run(
+            ["lego", "--server", self.acme_directory, "--email", "lego@example.test"]
+            + ["--accept-tos", "--path", folder, "--domains", domain, "--domains", f"*.{domain}"]
+            + ["--dns", provider, "--dns.resolvers", self.dns_server, "--dns.disable-cp", "run"],
+            env={**os.environ, "LEGO_CA_CERTIFICATES": self.acme_ca_file, **env},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        return done.returncode == 0, done.stdout + done.stderr
 
     def key(self, prefix="tsig"):
         """A TSIG key as options: tsig, tsig2 (hmac-sha512) or tsig_denied."""
