@@ -36,11 +36,12 @@ static int prove_dns(const struct conf *c, const struct conf_autocert *a, struct
 		v[i].fqdn = acme_challenge_name(a->domains.v[i]);
 	}
 	rc = dns ? dns_locate(&j, v, a->domains.n, err) : error_set(err, "see above");
-	if (rc == 0) {
-		rc = dns_present(&j, v, a->domains.n, err);
+	for (size_t i = 0, some; rc == 0 && i < a->domains.n; i += some) {
+		some = dns_at_once(dns, a->domains.n - i);
+		rc = dns_present(&j, v + i, some, err);
 		if (rc == 0)
-			rc = dns_wait(&j, v, a->domains.n, err);
-		if (dns_cleanup(&j, v, a->domains.n, &why) < 0) {
+			rc = dns_wait(&j, v + i, some, err);
+		if (dns_cleanup(&j, v + i, some, &why) < 0) {
 			if (rc == 0)
 				*err = why;
 			rc = -1;
