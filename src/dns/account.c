@@ -12,6 +12,7 @@
 
 #define LOOK_MS  20 /* between two looks at whether it is our turn */
 #define MARGIN_S 60
+#define PLACE_MS 600000 /* longer than an order waits for propagation and validation */
 
 struct dns_account {
 	SLIST_ENTRY(dns_account) next;
@@ -20,7 +21,9 @@ struct dns_account {
 	pthread_mutex_t lock; /* of what follows */
 	unsigned rate;
 	int64_t per_ms;
-	int64_t full_at; /* ms: when nothing of the rate is used up any more */
+	int64_t full_at;  /* ms: when nothing of the rate is used up any more */
+	char *value;      /* whose the place is; NULL = it is free */
+	int64_t place_at; /* ms: when it counts as given back; when it was; 0 = never taken */
 	char *token;
 	int64_t token_until; /* ms, monotonic */
 	bool has_clock;
@@ -114,6 +117,55 @@ int dns_account_enter(
 void dns_account_leave(struct dns_account *a, enum dns_turn turn)
 {
 	pthread_mutex_unlock(&a->turns[turn]);
+}
+
+/* --- the place --- */
+
+/* How long to wait until it may be had; 0 = it was taken. */
+static int64_t take_place(struct dns_account *a, const char *value, int64_t gap_ms)
+{
+	int64_t now = clock_mono_ms(), wait = 0;
+
+	pthread_mutex_lock(&a->lock);
+	if (a->value && a->place_at > now && strcmp(a->value, value) != 0)
+		wait = LOOK_MS;
+	else if (!a->value && a->place_at && a->place_at + gap_ms > now)
+		wait = a->place_at + gap_ms - now;
+	if (!wait) {
+		free(a->value);
+		a->value = mem_strdup(value);
+		a->place_at = now + PLACE_MS;
+	}
+	pthread_mutex_unlock(&a->lock);
+	return wait;
+}
+
+int dns_account_take(struct dns_account *a, const char *value, int64_t gap_ms,
+	const struct dns_limits *l, struct error *err)
+{
+	int64_t deadline = l->deadline_ms + PLACE_MS + gap_ms, wait;
+
+	while ((wait = take_place(a, value, gap_ms)) > 0) {
+		if (clock_mono_ms() + wait > deadline)
+			return error_set(err, "other orders with the same account take too long");
+		if (stop_wait(l->stop, wait))
+			return error_set(err, "stopped");
+	}
+	return 0;
+}
+
+bool dns_account_retake(struct dns_account *a, const char *value)
+{
+	return take_place(a, value, 0) == 0;
+}
+
+void dns_account_give(struct dns_account *a)
+{
+	pthread_mutex_lock(&a->lock);
+	free(a->value);
+	a->value = NULL;
+	a->place_at = clock_mono_ms();
+	pthread_mutex_unlock(&a->lock);
 }
 
 /* --- the token --- */

@@ -24,6 +24,16 @@ int dns_account_enter(
 	struct dns_account *a, enum dns_turn turn, const struct dns_limits *l, struct error *err);
 void dns_account_leave(struct dns_account *a, enum dns_turn turn);
 
+/* The one place for a value that such an account has (DNS_SINGLE), from present() to cleanup(), so
+ * that orders come one after the other. take() waits until it is free, and has been so for
+ * `gap_ms`; it is `value`'s then, but not for good, lest one that is never given back hold up all
+ * others: after ten minutes it counts as given back. `l` bounds the time beyond these two. */
+int dns_account_take(struct dns_account *a, const char *value, int64_t gap_ms,
+	const struct dns_limits *l, struct error *err);
+/* Takes it at once, to clean up. False: it is another value's. */
+bool dns_account_retake(struct dns_account *a, const char *value);
+void dns_account_give(struct dns_account *a);
+
 /* The token, while it is good for another minute (or half of its life): a new string; NULL = there
  * is none. */
 char *dns_account_token(struct dns_account *a);
