@@ -252,7 +252,7 @@ static const struct option_word provider_words[] = {
 	{"vshosting", PROVIDER_CLOUDDNS_CZ, true},
 	{"azuredns", PROVIDER_AZUREDNS, true},
 	{"azure", PROVIDER_AZUREDNS, true},
-	{"duckdns", PROVIDER_DUCKDNS, true},
+	{"duckdns", PROVIDER_DUCKDNS, false},
 	{"acmedns", PROVIDER_ACMEDNS, true},
 	{"acme-dns", PROVIDER_ACMEDNS, true},
 	{"httpreq", PROVIDER_HTTPREQ, false},

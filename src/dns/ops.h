@@ -122,6 +122,7 @@ bool dns_is_true(const struct dns_provider *p, size_t row); /* of a DNS_BOOL */
 
 extern const struct dns_ops dns_cloudflare;
 extern const struct dns_ops dns_digitalocean;
+extern const struct dns_ops dns_duckdns;
 extern const struct dns_ops dns_godaddy;
 extern const struct dns_ops dns_httpreq;
 extern const struct dns_ops dns_rfc2136;

@@ -22,6 +22,7 @@ static const struct dns_ops *const all[] = {
 	[PROVIDER_CLOUDFLARE] = &dns_cloudflare,
 	[PROVIDER_DIGITALOCEAN] = &dns_digitalocean,
 	[PROVIDER_GODADDY] = &dns_godaddy,
+	[PROVIDER_DUCKDNS] = &dns_duckdns,
 	[PROVIDER_HTTPREQ] = &dns_httpreq,
 };
 

@@ -1,0 +1,170 @@
+/* The provider `duckdns`: DuckDNS, which has a single TXT value for each domain below duckdns.org,
+ * shown at the domain and at all names under it. */
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "dns/api.h"
+
+#define BASE_URL "https://www.duckdns.org"
+#define ZONE     "duckdns.org"
+
+enum { TOKEN = DNS_API_OWN_OPTIONS, SEQUENCE_INTERVAL, N_OPTIONS };
+
+static const struct dns_option options[N_OPTIONS] = {
+	DNS_API_OPTIONS("DUCKDNS_", "DUCK_DNS_", {"DUCKDNS_BASE_URL"}),
+	[TOKEN] = {.key = "token",
+		.env = {"DUCKDNS_TOKEN"},
+		.type = DNS_SECRET,
+		.required = true,
+		.help = "the account's token, as its page shows it"},
+	/* Who validates may go on seeing a value as long as its TTL. */
+	[SEQUENCE_INTERVAL] = {.key = "sequence_interval",
+		.env = {"DUCKDNS_SEQUENCE_INTERVAL"},
+		.type = DNS_DURATION,
+		.fallback = "60s",
+		.help = "from the removal of a value to the next one"},
+};
+
+/* Always HTTP 200, and a text whose first line says how it went. */
+static bool explain(struct dns_reply *r)
+{
+	const char *body = r->http.body ? r->http.body : "";
+	size_t len = strcspn(body, "\r\n");
+	char *line = mem_strndup(body, len < DNS_MESSAGE_SIZE ? len : DNS_MESSAGE_SIZE);
+	bool good = strcmp(line, "OK") == 0;
+
+	if (strcmp(line, "KO") == 0) {
+		dns_reply_explain(
+			r, "KO", "the token is wrong, or the domain is none of its account's");
+		r->verdict = DNS_FINAL;
+	} else if (!good) {
+		dns_reply_explain(r, NULL, *line ? line : "neither OK nor KO");
+		if (r->http.status == 200)
+			r->verdict = DNS_LATER;
+	}
+	free(line);
+	return !good;
+}
+
+static void clear(struct dns_provider *p)
+{
+	dns_api_clear(p->own);
+	free(p->own);
+}
+
+static int init(struct dns_provider *p, struct error *err)
+{
+	struct dns_api *api = p->own = mem_zalloc(sizeof(*api));
+
+	api->explain = explain;
+	/* No limit is told of; one request a second harms nobody. */
+	return dns_api_init(p, api, BASE_URL, dns_value(p, TOKEN), 1, 1000, err);
+}
+
+/* The id is the label that the account has: b of _acme-challenge.a.b.duckdns.org. */
+static int find_zone(const struct dns_job *j, const char *name, struct dns_zone *z,
+	const struct dns_limits *l, struct error *err)
+{
+	const char *label, *end;
+
+	(void)j;
+	(void)l;
+	if (!dns_is_above(ZONE, name) || strlen(name) == strlen(ZONE))
+		return error_set(err,
+			"%s lies outside of " ZONE ", and DuckDNS has no other names: a CNAME "
+			"record there may lead to a domain of the account, such as "
+			"mine." ZONE,
+			name);
+	label = end = name + strlen(name) - strlen("." ZONE);
+	while (label > name && label[-1] != '.')
+		label--;
+	strcpy(z->name, ZONE);
+	z->id = mem_strndup(label, (size_t)(end - label));
+	return 1;
+}
+
+/* With neither `txt` nor `clear` it would set the domain's address to ours, and with `clear` alone
+ * remove its addresses. */
+static int update(const struct dns_job *j, const struct dns_txt *t, bool present,
+	const struct dns_limits *l, struct error *err)
+{
+	struct dns_call c = {.method = "GET", .plain = true};
+	struct str path = {0}, step = {0};
+	struct dns_reply r;
+	int rc;
+
+	str_addf(&path, "/update?domains=");
+	dns_url_encode(&path, t->zone_id);
+	str_addf(&path, "&token=");
+	dns_url_encode(&path, dns_value(j->provider, TOKEN));
+	str_addf(&path, "&txt=");
+	dns_url_encode(&path, t->value);
+	str_addf(&path, present ? "&verbose=true" : "&clear=true");
+	str_addf(&step, "%s the TXT value of %s." ZONE " for %s", present ? "setting" : "clearing",
+		t->zone_id, t->fqdn);
+	c.path = path.data;
+	c.step = step.data;
+	rc = dns_api_call(j, j->provider->own, &c, &r, l, err);
+	dns_reply_clear(&r);
+	str_clear(&step);
+	str_clear(&path);
+	return rc;
+}
+
+/* What orders for one domain share. */
+static struct dns_account *place_of(const struct dns_job *j, const struct dns_txt *t)
+{
+	const struct dns_api *api = j->provider->own;
+	char *id = mem_printf("%s\n%s\n%s", api->base, dns_value(j->provider, TOKEN), t->zone_id);
+	struct dns_account *place = dns_account_get(j->provider->name, id, 0, 0);
+
+	OPENSSL_cleanse(id, strlen(id));
+	free(id);
+	return place;
+}
+
+static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n,
+	const struct dns_limits *l, struct error *err)
+{
+	const int64_t gap = dns_value_ms(j->provider, SEQUENCE_INTERVAL, 0),
+		      begin = clock_mono_ms();
+	struct dns_limits later = *l;
+
+	(void)n; /* DNS_SINGLE: one */
+	if (dns_account_take(place_of(j, v[0]), v[0]->value, gap, l, err) < 0)
+		return -1;
+	later.deadline_ms += clock_mono_ms() - begin; /* the wait was the others' time */
+	return update(j, v[0], true, &later, err);
+}
+
+static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n,
+	const struct dns_limits *l, struct error *err)
+{
+	struct dns_account *place = place_of(j, v[0]);
+	int rc;
+
+	(void)n;
+	if (!dns_account_retake(place, v[0]->value))
+		return 0; /* another value has taken its place, so that it is gone */
+	rc = update(j, v[0], false, l, err);
+	dns_account_give(place);
+	return rc;
+}
+
+const struct dns_ops dns_duckdns = {
+	.help = "DuckDNS",
+	.options = options,
+	.n_options = N_OPTIONS,
+	.ttl = 60,
+	.patience = {.timeout_ms = 60000, .interval_ms = 2000},
+	.init = init,
+	.clear = clear,
+	.batch = DNS_SINGLE,
+	.present = present,
+	.cleanup = cleanup,
+	.find_zone = find_zone,
+};
