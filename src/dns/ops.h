@@ -120,6 +120,7 @@ const char *dns_value(const struct dns_provider *p, size_t row);
 int64_t dns_value_ms(const struct dns_provider *p, size_t row, int64_t otherwise);
 bool dns_is_true(const struct dns_provider *p, size_t row); /* of a DNS_BOOL */
 
+extern const struct dns_ops dns_acmedns;
 extern const struct dns_ops dns_cloudflare;
 extern const struct dns_ops dns_digitalocean;
 extern const struct dns_ops dns_duckdns;

@@ -23,6 +23,7 @@ static const struct dns_ops *const all[] = {
 	[PROVIDER_DIGITALOCEAN] = &dns_digitalocean,
 	[PROVIDER_GODADDY] = &dns_godaddy,
 	[PROVIDER_DUCKDNS] = &dns_duckdns,
+	[PROVIDER_ACMEDNS] = &dns_acmedns,
 	[PROVIDER_HTTPREQ] = &dns_httpreq,
 };
 
