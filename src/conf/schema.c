@@ -243,7 +243,7 @@ static const struct option_word provider_words[] = {
 	{"route53", PROVIDER_ROUTE53, true},
 	{"digitalocean", PROVIDER_DIGITALOCEAN, false},
 	{"godaddy", PROVIDER_GODADDY, false},
-	{"ovh", PROVIDER_OVH, true},
+	{"ovh", PROVIDER_OVH, false},
 	{"clouddns", PROVIDER_CLOUDDNS, true},
 	{"gcloud", PROVIDER_GCLOUD, true},
 	{"googlecloud", PROVIDER_GCLOUD, true},

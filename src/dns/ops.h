@@ -126,6 +126,7 @@ extern const struct dns_ops dns_digitalocean;
 extern const struct dns_ops dns_duckdns;
 extern const struct dns_ops dns_godaddy;
 extern const struct dns_ops dns_httpreq;
+extern const struct dns_ops dns_ovh;
 extern const struct dns_ops dns_rfc2136;
 
 #endif

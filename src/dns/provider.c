@@ -25,6 +25,7 @@ static const struct dns_ops *const all[] = {
 	[PROVIDER_DUCKDNS] = &dns_duckdns,
 	[PROVIDER_ACMEDNS] = &dns_acmedns,
 	[PROVIDER_HTTPREQ] = &dns_httpreq,
+	[PROVIDER_OVH] = &dns_ovh,
 };
 
 const struct dns_ops *dns_ops_of(enum conf_provider provider)
