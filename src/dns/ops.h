@@ -121,6 +121,7 @@ int64_t dns_value_ms(const struct dns_provider *p, size_t row, int64_t otherwise
 bool dns_is_true(const struct dns_provider *p, size_t row); /* of a DNS_BOOL */
 
 extern const struct dns_ops dns_acmedns;
+extern const struct dns_ops dns_azuredns;
 extern const struct dns_ops dns_cloudflare;
 extern const struct dns_ops dns_digitalocean;
 extern const struct dns_ops dns_duckdns;

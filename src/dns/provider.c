@@ -26,6 +26,7 @@ static const struct dns_ops *const all[] = {
 	[PROVIDER_ACMEDNS] = &dns_acmedns,
 	[PROVIDER_HTTPREQ] = &dns_httpreq,
 	[PROVIDER_OVH] = &dns_ovh,
+	[PROVIDER_AZUREDNS] = &dns_azuredns,
 };
 
 const struct dns_ops *dns_ops_of(enum conf_provider provider)
