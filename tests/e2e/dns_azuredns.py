@@ -1,6 +1,9 @@
 """Azure's Resource Manager with its DNS, and those who issue tokens for it, in memory: Entra ID at
 /TENANT, a virtual machine's identity at /metadata, an App Service's at /msi, another OIDC issuer
 at /oidc."""
+import socket
+import ssl
+import threading
 import time
 import uuid
 
@@ -58,6 +61,11 @@ class Azure(dnsapi.DnsApi):
         path = "/" + "/".join(request.parts)
         if path == f"/{TENANT}/oauth2/v2.0/token":
             return self.on_token(request)
+        if path == f"/{TENANT}/v2.0/.well-known/openid-configuration":
+            return self.show_issuer()
+        if path == "/common/discovery/instance":
+            host = "login.microsoftonline.com"
+            return Answer(200, {"metadata": [{"preferred_network": host, "aliases": [host]}]})
         if path == "/metadata/identity/oauth2/token":
             return self.on_imds(request)
         if path == "/msi/token":
@@ -66,8 +74,10 @@ class Azure(dnsapi.DnsApi):
             return self.on_oidc(request)
         if path.endswith("/oauth2/v2.0/token"):
             return oauth_refusal(400, "invalid_request", 90002, f"Tenant '{request.parts[0]}' not found.")
-        assert path.startswith(self.prefix + "/"), path
         self.authenticate(request)
+        if request.headers["Host"] == self.management.removeprefix("https://"):
+            return self.on_resource(request, request.parts)
+        assert path.startswith(self.prefix + "/"), path
         return self.on_resource(request, request.parts[1:])
 
     # Tokens
@@ -82,6 +92,19 @@ class Azure(dnsapi.DnsApi):
         """Every token that is out."""
         self.old_tokens |= self.tokens
         self.tokens.clear()
+
+    @staticmethod
+    def show_issuer():
+        """Azure's own library asks for it."""
+        issuer = f"https://login.microsoftonline.com/{TENANT}"
+        return Answer(
+            200,
+            {
+                "issuer": f"{issuer}/v2.0",
+                "authorization_endpoint": f"{issuer}/oauth2/v2.0/authorize",
+                "token_endpoint": f"{issuer}/oauth2/v2.0/token",
+            },
+        )
 
     def on_token(self, request):
         if request.headers["Content-Type"] != "application/x-www-form-urlencoded":
@@ -297,3 +320,52 @@ class Azure(dnsapi.DnsApi):
             there = self.sets[self.key(name)]
             rest = [parts for parts in there["records"] if "".join(parts) != value]
             self.store(self.key(name), {**there, "records": rest} if rest else None)
+
+
+class Tunnel:
+    """A proxy for clients that know only Azure's own hosts, trusted by them through `cert`: their
+    TLS ends here, and what they send goes to the API."""
+
+    def __init__(self, api, cert):
+        self.api = api
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(cert.cert, cert.key)
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def close(self):
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+
+    def run(self):
+        while True:
+            try:
+                client, _ = self.socket.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+
+    def serve(self, client):
+        asked = b""
+        while b"\r\n\r\n" not in asked:
+            asked += client.recv(4096)
+        host = asked.split()[1].decode()
+        if host not in (self.api.management.removeprefix("https://") + ":443", "login.microsoftonline.com:443"):
+            self.api.errors.append(f"asked for {host}")
+            client.close()
+            return
+        client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        with self.context.wrap_socket(client, server_side=True) as client:
+            with socket.create_connection(self.api.server.server_address) as server:
+                threading.Thread(target=self.pass_on, args=(server, client), daemon=True).start()
+                self.pass_on(client, server)
+
+    @staticmethod
+    def pass_on(a, b):
+        try:
+            while data := a.recv(65536):
+                b.sendall(data)
+            b.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass

@@ -1,9 +1,14 @@
 """The provider `azuredns` against Azure's API in memory (dns_azuredns.py)."""
+import importlib.util
 import json
+import os
+import subprocess
+import sys
 import urllib.parse
 
 import pytest
 
+import certs
 import dns_azuredns
 import providers
 from dns_azuredns import CLIENT, GROUP, OTHER, SUBSCRIPTION, TENANT
@@ -15,6 +20,47 @@ LIST_GROUP = (
     f"GET /arm/subscriptions/{SUBSCRIPTION}/resourceGroups/{urllib.parse.quote(GROUP)}"
     "/providers/Microsoft.Network/dnsZones?"
 )
+
+AZURE_S_OWN = """
+import os
+from azure.core import exceptions
+from azure.identity import EnvironmentCredential
+from azure.mgmt.dns import DnsManagementClient
+
+group = os.environ["GROUP"]
+client = DnsManagementClient(EnvironmentCredential(), os.environ["SUBSCRIPTION"])
+zones = {zone.name: zone.id for zone in client.zones.list()}
+assert set(zones) == {"example.test", "sub.example.test", "challenge.test"}, zones
+assert set(zones) == {zone.name for zone in client.zones.list_by_resource_group(group)}
+sets = client.record_sets
+at = (group, "example.test", "_acme-challenge", "TXT")
+
+
+def refused(kind, do, *args, **kw):
+    try:
+        do(*args, **kw)
+    except kind as error:
+        return error.error.code
+    raise AssertionError(f"{do} was not refused")
+
+
+assert refused(exceptions.ResourceNotFoundError, sets.get, *at) == "NotFound"
+new = {"ttl": 60, "txt_records": [{"value": ["one"]}], "metadata": {"a": "b"}}
+made = sets.create_or_update(*at, new, if_none_match="*")
+assert refused(exceptions.HttpResponseError, sets.create_or_update, *at, new, if_none_match="*") == "PreconditionFailed"
+read = sets.get(*at)
+assert (read.etag, read.ttl, read.metadata) == (made.etag, 60, {"a": "b"})
+assert [record.value for record in read.txt_records] == [["one"]]
+read.txt_records.append({"value": ["tw", "o"]})
+changed = sets.create_or_update(*at, read, if_match=made.etag)
+assert changed.etag != made.etag
+assert refused(exceptions.HttpResponseError, sets.create_or_update, *at, new, if_match=made.etag) == "PreconditionFailed"
+assert refused(exceptions.HttpResponseError, sets.delete, *at, if_match=made.etag) == "PreconditionFailed"
+assert [record.value for record in sets.get(*at).txt_records] == [["one"], ["tw", "o"]]
+sets.delete(*at, if_match=changed.etag)
+sets.delete(*at)
+assert refused(exceptions.ResourceNotFoundError, sets.get, group, "none.test", "x", "TXT") == "ParentResourceNotFound"
+"""
 
 
 class TestAzure(providers.Suite):
@@ -67,6 +113,36 @@ class TestAzure(providers.Suite):
     def refused(self, dns, options, env=None):
         """A sentence of the options, without a request."""
         return self.bad(dns("dns present", NAME, VALUES[0], options=options, env=env))
+
+    @pytest.mark.skipif(
+        not importlib.util.find_spec("azure") or not importlib.util.find_spec("azure.mgmt.dns"),
+        reason="Azure's own library is not installed (python3-azure)",
+    )
+    def test_known_good_client(self, api, tmp_path):
+        """Azure's own library finds what it expects, and is refused as it would be."""
+        authority = certs.Authority(tmp_path)
+        api.page_size = 2
+        cert = authority.issue("management.azure.com", "login.microsoftonline.com")
+        tunnel = dns_azuredns.Tunnel(api, cert)
+        done = subprocess.run(
+            [sys.executable, "-c", AZURE_S_OWN],
+            env={
+                **os.environ,
+                "REQUESTS_CA_BUNDLE": str(authority.root),
+                "HTTPS_PROXY": tunnel.url,
+                "AZURE_CLIENT_ID": CLIENT,
+                "AZURE_CLIENT_SECRET": dns_azuredns.SECRET,
+                "AZURE_TENANT_ID": TENANT,
+                "SUBSCRIPTION": SUBSCRIPTION,
+                "GROUP": GROUP,
+            },
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        tunnel.close()
+        assert done.returncode == 0, done.stderr
+        assert api.issued == ["secret"] and not api.sets
 
     # Who asks
 
