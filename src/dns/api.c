@@ -15,6 +15,7 @@
 #include "base/str.h"
 
 #define TRIES      5
+#define WAIT_MAX   30000 /* ms */
 #define BYTES_MAX  ((size_t)1 << 20)
 #define SEEN_MAX   20 /* zones that a sentence names */
 #define SHOWN_SIZE 400
@@ -238,6 +239,8 @@ static int wait_again(
 	int64_t wait = r->retry_after_s * 1000, most = INT64_C(1000) << (tries - 1);
 	uint32_t random;
 
+	if (most > WAIT_MAX)
+		most = WAIT_MAX;
 	if (RAND_bytes((unsigned char *)&random, sizeof(random)) != 1)
 		abort();
 	if (!wait)
@@ -267,6 +270,7 @@ int dns_api_call(const struct dns_job *j, const struct dns_api *api, struct dns_
 {
 	char *url = c->url ? mem_strdup(c->url) : mem_printf("%s%s", api->base, c->path),
 	     *where = without_query(url);
+	const unsigned most = j->provider->tries ? j->provider->tries : TRIES;
 	const size_t given = c->n_headers;
 	bool again = false;
 	int rc = -1;
@@ -289,7 +293,7 @@ int dns_api_call(const struct dns_job *j, const struct dns_api *api, struct dns_
 			again = true;
 			continue;
 		}
-		if (stop_is_set(l->stop) || verdict != DNS_LATER || tries == TRIES)
+		if (stop_is_set(l->stop) || verdict != DNS_LATER || tries >= most)
 			break;
 		if (c->adds && r->http.status != 429) {
 			rc = DNS_AGAIN;

@@ -54,9 +54,12 @@ struct dns_provider {
 	const struct dns_ops *ops;
 	const char *name;                            /* as the configuration calls it */
 	struct conf_strings values[DNS_OPTIONS_MAX]; /* by row; empty = not given */
+	bool from_environment[DNS_OPTIONS_MAX];      /* the value is a variable's */
 	uint32_t ttl;                                /* seconds */
 	struct dns_patience patience;
-	void *own; /* the provider's; made by init() */
+	unsigned tries; /* of a request, and of a change that has to be begun anew; by init(), at
+			 * most 20; 0 = as usual */
+	void *own;      /* the provider's; made by init() */
 };
 
 /* What present() and cleanup() return beside 0 and -1: has failed, and another try may do. */

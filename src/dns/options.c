@@ -383,7 +383,10 @@ int dns_options_load(struct dns_provider *p, const struct conf *c, const struct 
 	for (size_t row = 0; row < ops->n_options; row++) {
 		const struct dns_option *o = &ops->options[row];
 
-		if (l.given[row] || take_from_environment(&l, row))
+		if (l.given[row])
+			continue;
+		p->from_environment[row] = take_from_environment(&l, row);
+		if (p->from_environment[row])
 			continue;
 		if (o->fallback)
 			add_value(&p->values[row], mem_strdup(o->fallback));

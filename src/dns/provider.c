@@ -267,6 +267,8 @@ typedef int (*operation)(const struct dns_job *j, struct dns_txt *const *v, size
 static int call(const struct dns_job *j, operation op, struct dns_txt *const *v, size_t n,
 	const struct dns_limits *l, struct error *err)
 {
+	const unsigned most = j->provider->tries ? j->provider->tries : TRIES;
+
 	for (unsigned tries = 1;; tries++) {
 		int rc = op(j, v, n, l, err);
 
@@ -274,7 +276,7 @@ static int call(const struct dns_job *j, operation op, struct dns_txt *const *v,
 			return 0;
 		if (stop_is_set(j->stop))
 			return error_set(err, "stopped");
-		if (rc != DNS_AGAIN || tries == TRIES || !wait_to_try_again(tries, l))
+		if (rc != DNS_AGAIN || tries >= most || !wait_to_try_again(tries, l))
 			return error_prefix(err, "zone %s", v[0]->zone);
 	}
 }
