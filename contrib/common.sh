@@ -5,7 +5,8 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 # What it takes to build lintel on Debian 12.
 build_packages=(gcc libc6-dev make autoconf automake pkgconf libevent-dev libssl-dev
-	libcurl4-openssl-dev libjson-c-dev libyaml-dev libldns-dev libwslay-dev libseccomp-dev libsystemd-dev)
+	libcurl4-openssl-dev libjson-c-dev libyaml-dev libldns-dev libexpat1-dev libwslay-dev
+	libseccomp-dev libsystemd-dev)
 
 say() {
 	printf '%s: %s\n' "${0##*/}" "$*" >&2
