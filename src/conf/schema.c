@@ -240,7 +240,7 @@ static const struct option_word provider_words[] = {
 	{"rfc2136", PROVIDER_RFC2136, false},
 	{"dnsupdate", PROVIDER_RFC2136, false},
 	{"cloudflare", PROVIDER_CLOUDFLARE, false},
-	{"route53", PROVIDER_ROUTE53, true},
+	{"route53", PROVIDER_ROUTE53, false},
 	{"digitalocean", PROVIDER_DIGITALOCEAN, false},
 	{"godaddy", PROVIDER_GODADDY, false},
 	{"ovh", PROVIDER_OVH, false},

@@ -132,5 +132,6 @@ extern const struct dns_ops dns_godaddy;
 extern const struct dns_ops dns_httpreq;
 extern const struct dns_ops dns_ovh;
 extern const struct dns_ops dns_rfc2136;
+extern const struct dns_ops dns_route53;
 
 #endif
