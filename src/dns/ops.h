@@ -114,6 +114,11 @@ const struct dns_ops *dns_ops_of(enum conf_provider provider);
 int dns_options_load(struct dns_provider *p, const struct conf *c, const struct conf_autocert *a,
 	struct problems *problems);
 void dns_options_clear(struct dns_provider *p); /* wipes */
+/* Where the options tell which provider is meant: the first key of `a` that is one of `ops`, and
+ * none of `other`; NULL = there is none. Whether the environment has all that `ops` requires. */
+const char *dns_options_key_of(
+	const struct dns_ops *ops, const struct dns_ops *other, const struct conf_autocert *a);
+bool dns_options_in_environment(const struct dns_ops *ops);
 /* Adds a problem of the options as a whole. */
 void dns_options_problem(const struct conf *c, const struct conf_autocert *a,
 	struct problems *problems, const char *what);

@@ -372,6 +372,42 @@ static bool take_from_environment(struct loader *l, size_t row)
 	return false;
 }
 
+const char *dns_options_key_of(
+	const struct dns_ops *ops, const struct dns_ops *other, const struct conf_autocert *a)
+{
+	bool from_file;
+
+	for (size_t i = 0; i < a->n_options; i++) {
+		const char *key = a->options[i].key;
+
+		if (find_row(ops, key, &from_file) < ops->n_options &&
+			find_row(other, key, &from_file) == other->n_options)
+			return key;
+	}
+	return NULL;
+}
+
+static bool is_in_environment(const struct dns_option *o)
+{
+	bool is = false;
+
+	for (size_t i = 0; !is && i < DNS_ENV_MAX && o->env[i]; i++) {
+		char *file = mem_printf("%s_FILE", o->env[i]);
+
+		is = get_variable(o->env[i]) || (o->type == DNS_SECRET && get_variable(file));
+		free(file);
+	}
+	return is;
+}
+
+bool dns_options_in_environment(const struct dns_ops *ops)
+{
+	for (size_t row = 0; row < ops->n_options; row++)
+		if (ops->options[row].required && !is_in_environment(&ops->options[row]))
+			return false;
+	return true;
+}
+
 int dns_options_load(struct dns_provider *p, const struct conf *c, const struct conf_autocert *a,
 	struct problems *problems)
 {
