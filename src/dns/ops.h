@@ -133,6 +133,7 @@ extern const struct dns_ops dns_azuredns;
 extern const struct dns_ops dns_cloudflare;
 extern const struct dns_ops dns_digitalocean;
 extern const struct dns_ops dns_duckdns;
+extern const struct dns_ops dns_gcloud;
 extern const struct dns_ops dns_godaddy;
 extern const struct dns_ops dns_httpreq;
 extern const struct dns_ops dns_ovh;

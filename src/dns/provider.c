@@ -28,6 +28,7 @@ static const struct dns_ops *const all[] = {
 	[PROVIDER_OVH] = &dns_ovh,
 	[PROVIDER_AZUREDNS] = &dns_azuredns,
 	[PROVIDER_ROUTE53] = &dns_route53,
+	[PROVIDER_GCLOUD] = &dns_gcloud,
 };
 
 const struct dns_ops *dns_ops_of(enum conf_provider provider)
