@@ -131,6 +131,7 @@ bool dns_is_true(const struct dns_provider *p, size_t row); /* of a DNS_BOOL */
 extern const struct dns_ops dns_acmedns;
 extern const struct dns_ops dns_azuredns;
 extern const struct dns_ops dns_cloudflare;
+extern const struct dns_ops dns_clouddns_cz;
 extern const struct dns_ops dns_digitalocean;
 extern const struct dns_ops dns_duckdns;
 extern const struct dns_ops dns_gcloud;

@@ -404,8 +404,8 @@ static const struct {
 	{BASE "autocert: { provider: custom }\n",
 		":3:23: autocert.provider: \"custom\" is unknown, possible: local, pseudo, "
 		"rfc2136, dnsupdate, cloudflare, route53, digitalocean, godaddy, ovh, gcloud, "
-		"googlecloud, googleclouddns, azuredns, azure, duckdns, acmedns, acme-dns, "
-		"httpreq, webhook\n"},
+		"googlecloud, googleclouddns, clouddns_cz, vshosting, azuredns, azure, duckdns, "
+		"acmedns, acme-dns, httpreq, webhook\n"},
 	{BASE "autocert: { provider: pseudo }\n",
 		":3:11: autocert: the provider pseudo needs domains: the names to put into its "
 		"certificate\n"},
