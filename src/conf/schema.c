@@ -244,7 +244,7 @@ static const struct option_word provider_words[] = {
 	{"digitalocean", PROVIDER_DIGITALOCEAN, false},
 	{"godaddy", PROVIDER_GODADDY, false},
 	{"ovh", PROVIDER_OVH, false},
-	{"clouddns", PROVIDER_CLOUDDNS, true},
+	{"clouddns", PROVIDER_CLOUDDNS, false},
 	{"gcloud", PROVIDER_GCLOUD, false},
 	{"googlecloud", PROVIDER_GCLOUD, false},
 	{"googleclouddns", PROVIDER_GCLOUD, false},

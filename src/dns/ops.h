@@ -141,4 +141,7 @@ extern const struct dns_ops dns_ovh;
 extern const struct dns_ops dns_rfc2136;
 extern const struct dns_ops dns_route53;
 
+/* Which of two `clouddns` is; NULL with a sentence when options of both are there. */
+const struct dns_ops *dns_clouddns_choose(const struct conf_autocert *a, struct error *err);
+
 #endif

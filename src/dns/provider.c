@@ -43,9 +43,11 @@ struct dns_provider *dns_provider_new(
 	struct dns_provider *p = mem_zalloc(sizeof(*p));
 	struct error err;
 
-	p->ops = all[a->provider];
+	p->ops = a->provider == PROVIDER_CLOUDDNS ? dns_clouddns_choose(a, &err) : all[a->provider];
 	p->name = conf_provider_name(a);
-	if (dns_options_load(p, c, a, problems) == 0) {
+	if (!p->ops) {
+		dns_options_problem(c, a, problems, err.text);
+	} else if (dns_options_load(p, c, a, problems) == 0) {
 		if (p->ops->init(p, &err) == 0)
 			return p;
 		dns_options_problem(c, a, problems, err.text);

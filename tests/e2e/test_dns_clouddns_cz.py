@@ -1,6 +1,9 @@
-"""The provider `clouddns_cz` against the API in memory (dns_clouddns_cz.py)."""
+"""The provider `clouddns_cz` against the API in memory (dns_clouddns_cz.py); and `clouddns`, which is
+this one or Google's."""
 import dns_clouddns_cz
+import dns_gcloud
 import providers
+import pytest
 from dns_clouddns_cz import CLIENT, EMAIL, PASSWORD
 from providers import NAME, VALUES
 
@@ -98,3 +101,85 @@ class TestCloudDnsCz(providers.Suite):
     def test_another_client_s_id(self, dns, api):
         said = self.bad(dns("dns present", NAME, VALUES[0], options=self.options(api, client_id="x")))
         assert "looking for the zone example.test: HTTP 403: FORBIDDEN" in said
+
+
+class TestCloudDns:
+    """Which of the two it is."""
+
+    env = {"CLOUDDNS_CLIENT_ID": "c", "CLOUDDNS_EMAIL": "e", "CLOUDDNS_PASSWORD": "p"}
+
+    @pytest.fixture
+    def check(self, tmp_path):
+        """What `lintel check` says of these options."""
+
+        def run(options, env=None):
+            config = providers.proxy.basic([providers.proxy.free_address()])
+            config["state_dir"] = str(tmp_path)
+            config["autocert"] = {
+                "provider": "clouddns",
+                "email": "me@example.test",
+                "domains": ["example.test"],
+                "options": options,
+            }
+            path = tmp_path / "lintel.yaml"
+            path.write_text(providers.json.dumps(config))
+            env = {**providers.os.environ, **(env or {})}
+            done = providers.proxy.command("check", "-c", path, env=env)
+            return done.stdout + done.stderr
+
+        return run
+
+    def test_options_decide(self, check):
+        for key in ("email", "clientId", "CLOUDDNS_PASSWORD", "password_file"):
+            said = check({key: "/nowhere"})
+            assert "the provider clouddns needs it, here or in the environment as CLOUDDNS_" in said
+        for key, sentence in (  # the options win over the environment
+            ("service_account", "service_account: is no JSON object"),
+            ("GCE_SERVICE_ACCOUNT", "service_account: is no JSON object"),
+            ("serviceAccountFile", "options.serviceAccountFile: /nowhere"),
+        ):
+            assert sentence in check({key: "/nowhere"}, self.env)
+        for key in ("project", "zone_id", "impersonate_service_account", "GCE_ZONE_ID"):
+            said = check({key: "a", "metadata_host": "/"}, self.env)
+            assert "metadata_host: " in said
+
+    def test_environment_decides(self, check):
+        """All of CLOUDDNS_* is there, or it is Google's."""
+        wrong = {"base_url": "x"}  # of both
+        assert "base_url: " in check(wrong, self.env)
+        assert "metadata_host" in check({}, {"GCE_METADATA_HOST": "/"})
+        del (some := dict(self.env))["CLOUDDNS_EMAIL"]
+        assert "metadata_host" in check({}, {"GCE_METADATA_HOST": "/", **some})
+        assert "metadata_host" not in check({}, {"GCE_METADATA_HOST": "/", **self.env})
+        some["CLOUDDNS_EMAIL_FILE"] = "/nowhere/email"
+        assert "CLOUDDNS_EMAIL_FILE: /nowhere/email" in check({}, some)
+
+    def test_options_of_both(self, check):
+        said = check({"email": "a", "zone_id": "b", "ttl": 60})
+        assert '"email" is an option of CloudDNS.cz (client_id, email, password)' in said
+        assert '"zone_id" one of Google Cloud DNS (service_account, project, zone_id' in said
+        assert "keep those of one, or set the provider to clouddns_cz or gcloud" in said
+
+    @pytest.mark.parametrize("which", ["gcloud", "clouddns_cz"])
+    def test_each_of_them_works(self, tmp_path, tmp_path_factory, which):
+        bed = providers.testbeds.Testbed(tmp_path_factory.mktemp("bed") / "testbed").start()
+        Api = {"gcloud": dns_gcloud.Google, "clouddns_cz": dns_clouddns_cz.CloudDns}[which]
+        api = Api(bed)
+        options = (
+            {"service_account": api.account(), "base_url": api.url}
+            if which == "gcloud"
+            else TestCloudDnsCz().options(api)
+        )
+        config = providers.proxy.basic([providers.proxy.free_address()])
+        config["state_dir"] = str(tmp_path / "state")
+        config["autocert"] = bed.autocert(
+            ["example.test"], provider="clouddns", options={"polling_interval": "100ms", **options}
+        )
+        path = tmp_path / "lintel.yaml"
+        path.write_text(providers.json.dumps(config))
+        for verb, values in (("present", VALUES[:1]), ("cleanup", [])):
+            done = providers.proxy.command("dns", verb, "-c", path, NAME, VALUES[0])
+            assert done.returncode == 0, done.stderr
+            assert api.values(NAME) == values
+        api.close()
+        bed.stop()

@@ -403,9 +403,9 @@ static const struct {
 	{BASE "autocert: pseudo\n", ":3:11: autocert: takes a map of keys, not a single value\n"},
 	{BASE "autocert: { provider: custom }\n",
 		":3:23: autocert.provider: \"custom\" is unknown, possible: local, pseudo, "
-		"rfc2136, dnsupdate, cloudflare, route53, digitalocean, godaddy, ovh, gcloud, "
-		"googlecloud, googleclouddns, clouddns_cz, vshosting, azuredns, azure, duckdns, "
-		"acmedns, acme-dns, httpreq, webhook\n"},
+		"rfc2136, dnsupdate, cloudflare, route53, digitalocean, godaddy, ovh, clouddns, "
+		"gcloud, googlecloud, googleclouddns, clouddns_cz, vshosting, azuredns, azure, "
+		"duckdns, acmedns, acme-dns, httpreq, webhook\n"},
 	{BASE "autocert: { provider: pseudo }\n",
 		":3:11: autocert: the provider pseudo needs domains: the names to put into its "
 		"certificate\n"},
