@@ -7,6 +7,15 @@
 #include "dns/api.h"
 
 #define WORDS_MAX 8 /* of one provider */
+#define CLOUDDNS  "Google's (gcloud) or CloudDNS.cz (clouddns_cz), as its options tell"
+
+/* What a provider is, for people; NULL = it is none. */
+static const char *help_of(enum conf_provider provider)
+{
+	if (provider == PROVIDER_CLOUDDNS)
+		return CLOUDDNS;
+	return dns_ops_of(provider) ? dns_ops_of(provider)->help : NULL;
+}
 
 /* A variable, and no other spelling of the key. */
 static bool is_variable(const char *name)
@@ -79,13 +88,13 @@ static void print_option(FILE *out, const struct dns_ops *ops, size_t row)
 }
 
 /* What is its own comes first, then what every provider (with an API) has. */
-static void print_provider(FILE *out, const char *name, const struct dns_ops *ops)
+static void print_options(FILE *out, const struct dns_ops *ops)
 {
 	bool has_api = ops->n_options > DNS_BASE_URL &&
 		       strcmp(ops->options[DNS_BASE_URL].key, "base_url") == 0;
 	size_t own = has_api ? DNS_API_OWN_OPTIONS : DNS_OWN_OPTIONS;
 
-	fprintf(out, "%s: %s\n\nIts options, in autocert.options:\n\n", name, ops->help);
+	fprintf(out, "\nIts options, in autocert.options:\n\n");
 	for (size_t row = own; row < ops->n_options; row++)
 		print_option(out, ops, row);
 	for (size_t row = 0; row < own; row++)
@@ -98,12 +107,11 @@ static void print_all(FILE *out)
 
 	fprintf(out, "DNS providers, for autocert.provider:\n\n");
 	for (int i = 0; i < N_PROVIDERS; i++) {
-		const struct dns_ops *ops = dns_ops_of(i);
 		size_t n = conf_provider_words(i, words, WORDS_MAX);
 
-		if (!ops || !n)
+		if (!help_of(i) || !n)
 			continue;
-		fprintf(out, "  %-13s %s", words[0], ops->help);
+		fprintf(out, "  %-13s %s", words[0], help_of(i));
 		for (size_t w = 1; w < n; w++)
 			fprintf(out, "%s%s", w > 1 ? ", " : "; also called ", words[w]);
 		fputc('\n', out);
@@ -125,12 +133,15 @@ int dns_help(FILE *out, const char *name)
 	for (int i = 0; i < N_PROVIDERS; i++) {
 		size_t n = conf_provider_words(i, words + total, WORDS_MAX);
 
-		for (size_t w = 0; dns_ops_of(i) && w < n; w++)
-			if (strcmp(words[total + w], name) == 0) {
-				print_provider(out, words[total], dns_ops_of(i));
-				return 0;
-			}
-		total += dns_ops_of(i) ? n : 0;
+		for (size_t w = 0; help_of(i) && w < n; w++) {
+			if (strcmp(words[total + w], name) != 0)
+				continue;
+			fprintf(out, "%s: %s\n", words[total], help_of(i));
+			if (dns_ops_of(i))
+				print_options(out, dns_ops_of(i));
+			return 0;
+		}
+		total += help_of(i) ? n : 0;
 	}
 	near = str_nearest(name, words, total);
 	fprintf(stderr, "lintel: there is no DNS provider \"%s\"%s%s%s\n", name,
