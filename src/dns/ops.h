@@ -14,6 +14,7 @@ enum dns_option_type {
 	DNS_SECRET,   /* never shown; also as KEY_file: the value is what the file holds */
 	DNS_PATH,     /* resolved against state_dir */
 	DNS_LIST,     /* entries, or one text with commas */
+	DNS_WORDS,    /* entries, each as it is */
 	DNS_MAP,      /* "key: value" lines of what stands below it */
 	DNS_SECONDS,  /* a whole number */
 	DNS_DURATION, /* 90s, 1m30s; in the environment also bare seconds */
@@ -26,6 +27,7 @@ struct dns_option {
 	const char *env[DNS_ENV_MAX]; /* variables that fill it, which count as its keys too */
 	enum dns_option_type type;
 	bool required;
+	bool empty; /* "" is possible, and means that it is not given */
 	const char *fallback;
 	const char *help; /* a line for people: what it is, without a full stop */
 };

@@ -204,9 +204,10 @@ static int take_value(struct loader *l, size_t row, const char *text, struct err
 	int64_t n;
 
 	if (!*text)
-		return error_set(err, "is empty");
+		return l->p->ops->options[row].empty ? 0 : error_set(err, "is empty");
 	switch (l->p->ops->options[row].type) {
 	case DNS_TEXT:
+	case DNS_WORDS:
 	case DNS_SECRET:
 	case DNS_URL: break;
 	case DNS_MAP: return error_set(err, "takes a map");
@@ -311,7 +312,8 @@ static void take_option(struct loader *l, const struct conf_option *o)
 		return;
 	}
 	l->given[row] = o->key;
-	if (o->values.n != 1 && ops->options[row].type != DNS_LIST)
+	if (o->values.n != 1 && ops->options[row].type != DNS_LIST &&
+		ops->options[row].type != DNS_WORDS)
 		PROBLEM(l, o, "takes a single value");
 	else
 		for (size_t i = 0; i < o->values.n; i++)
