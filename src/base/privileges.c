@@ -131,6 +131,12 @@ int privileges_drop(const char *user, struct error *err)
 	return verify(user, uid, gid, kept, err);
 }
 
+int privileges_give_up(struct error *err)
+{
+	empty_bounding_set();
+	return set_capabilities(0) < 0 ? error_set_errno(err, "cannot give up capabilities") : 0;
+}
+
 int privileges_own(const char *path, const char *user, struct error *err)
 {
 	struct stat st;

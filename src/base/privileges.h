@@ -18,6 +18,10 @@ int privileges_find(const char *user, struct error *err);
  * process is in between and must end. */
 int privileges_drop(const char *user, struct error *err);
 
+/* Stays who it is, without any capability, and so do programs that it starts under no_new_privs,
+ * root or not. */
+int privileges_give_up(struct error *err);
+
 /* Gives a file or directory that this process, as root, has just made to `user` (the owner only,
  * not what is in it). A symbolic link, and a file with a second name, are refused: in a directory
  * of the user's they could stand for any file of the system. Does nothing when not root. */
