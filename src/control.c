@@ -13,8 +13,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/privileges.h"
+#include "base/spawn.h"
 #include "build.h"
 #include "config.h"
+#include "dns/provider.h"
 #include "notices.h"
 #include "proxy/worker.h"
 #include "reload.h"
@@ -443,6 +445,7 @@ static bool end(struct control *c)
 	mailbox_clear(&c->orders_home);
 	mailbox_clear(&c->workers_home);
 	event_base_free(c->base);
+	spawn_stop();
 	close(c->lock);
 	return true;
 }
@@ -516,6 +519,8 @@ static int start(struct control *c, struct built *b, struct problems *p)
 	if (!c->conf)
 		return -1;
 	log_configure(c->conf->log_level, c->conf->log_format);
+	if (dns_start_programs(c->conf, c->conf->user, &err) < 0)
+		goto fail;
 	c->fds_for_sessions = start_fds_for_sessions(c->conf);
 	c->lock = start_take_state_dir(c->conf, &err);
 	if (c->lock < 0 || start_make_log(c->conf, &err) < 0)

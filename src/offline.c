@@ -50,7 +50,9 @@ struct conf *offline_load(const char *conf_file)
 	const char *user = c && geteuid() == 0 ? user_of(c) : NULL;
 	struct error err;
 
-	if (user && privileges_drop(user, &err) < 0)
+	if (c && dns_start_programs(c, user, &err) < 0)
+		problems_add(&p, "lintel: %s", err.text);
+	else if (user && privileges_drop(user, &err) < 0)
 		conf_problem(&p, c, c->places.user, NULL, "%s", err.text);
 	for (size_t i = 0; i < p.n; i++)
 		fprintf(stderr, "%s\n", p.lines[i]);

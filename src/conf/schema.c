@@ -257,7 +257,7 @@ static const struct option_word provider_words[] = {
 	{"acme-dns", PROVIDER_ACMEDNS, false},
 	{"httpreq", PROVIDER_HTTPREQ, false},
 	{"webhook", PROVIDER_HTTPREQ, false},
-	{"exec", PROVIDER_EXEC, true},
+	{"exec", PROVIDER_EXEC, false},
 	{0},
 };
 static const struct option_word notify_words[] = {{"webhook", NOTIFY_WEBHOOK, false},

@@ -136,6 +136,7 @@ extern const struct dns_ops dns_cloudflare;
 extern const struct dns_ops dns_clouddns_cz;
 extern const struct dns_ops dns_digitalocean;
 extern const struct dns_ops dns_duckdns;
+extern const struct dns_ops dns_exec;
 extern const struct dns_ops dns_gcloud;
 extern const struct dns_ops dns_godaddy;
 extern const struct dns_ops dns_httpreq;

@@ -30,6 +30,7 @@ static const struct dns_ops *const all[] = {
 	[PROVIDER_ROUTE53] = &dns_route53,
 	[PROVIDER_GCLOUD] = &dns_gcloud,
 	[PROVIDER_CLOUDDNS_CZ] = &dns_clouddns_cz,
+	[PROVIDER_EXEC] = &dns_exec,
 };
 
 const struct dns_ops *dns_ops_of(enum conf_provider provider)

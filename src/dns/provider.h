@@ -41,6 +41,12 @@ const char *dns_provider_name(const struct dns_provider *p);
  * any of it changes, though the configuration names the same files and variables. Blocking. */
 void dns_provider_hash(const struct dns_provider *p, unsigned char hash[32]);
 
+/* For a process that is going to use its providers: where there are some of the kind `exec`, starts
+ * the helper that runs their programs (base/spawn.h) as `user`; NULL = who this process is. To be
+ * called first, single-threaded. Other programs than these cannot be used by it later. What is
+ * wrong with the options is dns_provider_new()'s to tell. */
+int dns_start_programs(const struct conf *c, const char *user, struct error *err);
+
 struct dns_job {
 	const struct dns_provider *provider;
 	const struct conf_autocert *autocert; /* resolvers, propagation */

@@ -301,8 +301,6 @@ static const struct {
 	      "connection_log: { file: x, format: json }\n",
 		":3:19: limits.per_ip: not supported yet, but for its default: 0\n"
 		":4:17: connection_log: not supported yet: leave the key out\n"},
-	{BASE "autocert: { provider: exec }\n",
-		":3:23: autocert.provider: \"exec\" is not supported yet\n"},
 	/* an ACME CA's certificates */
 	{BASE "autocert: { provider: rfc2136, email: nobody, resolvers: [\"unix:/x\"], ca_dir_url: "
 	      "\"http://ca.example\", eab_hmac: \"a secret\", propagation: { timeout: 3, servers: "
@@ -405,7 +403,7 @@ static const struct {
 		":3:23: autocert.provider: \"custom\" is unknown, possible: local, pseudo, "
 		"rfc2136, dnsupdate, cloudflare, route53, digitalocean, godaddy, ovh, clouddns, "
 		"gcloud, googlecloud, googleclouddns, clouddns_cz, vshosting, azuredns, azure, "
-		"duckdns, acmedns, acme-dns, httpreq, webhook\n"},
+		"duckdns, acmedns, acme-dns, httpreq, webhook, exec\n"},
 	{BASE "autocert: { provider: pseudo }\n",
 		":3:11: autocert: the provider pseudo needs domains: the names to put into its "
 		"certificate\n"},
