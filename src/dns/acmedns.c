@@ -228,6 +228,15 @@ static bool leads_there(const struct dns_txt *t, const struct login *a)
 	return strncasecmp(t->name, a->subdomain, len) == 0 && t->name[len] == '.';
 }
 
+/* A name and its wildcard are one. */
+static bool is_first(struct dns_txt *const *v, size_t i)
+{
+	for (size_t k = 0; k < i; k++)
+		if (strcmp(v[k]->fqdn, v[i]->fqdn) == 0)
+			return false;
+	return true;
+}
+
 static void ask_for_cname(struct str *s, const struct dns_txt *t, const struct login *a)
 {
 	const bool leads = strcmp(t->name, t->fqdn) != 0;
@@ -304,8 +313,7 @@ static int set_all(const struct dns_job *j, struct json_object *all, struct dns_
 		a[i] = fixed;
 		if (all)
 			rc = open_account(j, all, v[i], &a[i], l, err);
-		if (rc == 0 && !leads_there(v[i], &a[i]) &&
-			(!i || strcmp(v[i]->fqdn, v[i - 1]->fqdn) != 0))
+		if (rc == 0 && !leads_there(v[i], &a[i]) && is_first(v, i))
 			ask_for_cname(&missing, v[i], &a[i]);
 	}
 	if (rc == 0 && missing.len)
