@@ -282,9 +282,11 @@ class TestGcloud(providers.Suite):
 
     def test_lost_answer_of_cleanup(self, dns, api):
         self.good(dns("dns present", NAME, VALUES[0]))
+        before = len(api.requests)
         fault = api.fail("POST " + ZONE, "lost")
         self.good(dns("dns cleanup", NAME, VALUES[0]))
         assert fault.hits and api.values(NAME) == []
+        assert api.requests[before:].count(f"POST {ZONE}/changes") == 1  # it is read first
 
     @pytest.mark.parametrize("reason", ["rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded"])
     def test_403_that_passes(self, dns, api, reason):
