@@ -127,6 +127,7 @@ class Suite:
 
     # The whole
 
+    @pytest.mark.short
     def test_issues_apex_and_wildcard(self, run, bed, api):
         """From an empty state_dir to the served certificate; what others have at the name stays."""
         if not self.single:
@@ -177,6 +178,7 @@ class Suite:
 
     # Single records
 
+    @pytest.mark.short
     def test_present_and_cleanup(self, dns, api):
         """Twice each; others' values stay."""
         mine = VALUES[:1] if self.single else VALUES
