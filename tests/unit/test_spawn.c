@@ -75,7 +75,7 @@ static int set_up(void **state)
 	setenv("SECRET_OF_OURS", "hunter2", 1);
 	setenv("EXEC_OF_THEIRS", "passed on", 1);
 	fd = open("/dev/null", O_RDONLY); /* one that is not closed by execve() */
-	assert_true(fd >= 0);
+	assert_true(fd >= 0 && dup2(fd, 50) == 50);
 	signal(SIGPIPE, SIG_IGN);
 	return 0;
 }
