@@ -204,8 +204,7 @@ int azure_find_zone(const struct dns_job *j, const char *name, struct dns_zone *
 			  : list_all(j, &s, l, err);
 	if (rc == 0)
 		rc = decide(j, &s, err);
-	else if (group &&
-		 status == 403) /* rights on the zone alone: its name is public DNS's to say */
+	else if (group && status == 403) /* rights on the zone alone: public DNS says which */
 		rc = 0;
 	str_clear(&s.seen.names);
 	dns_set_clear(&s.subscriptions);
