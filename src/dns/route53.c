@@ -73,7 +73,9 @@ int route53_ask(const struct dns_job *j, struct dns_call *c, const char *root, s
 	rc = dns_api_call(j, &a->api, c, &r, l, err);
 	*out = rc == 0 ? xml_parse(r.http.body, r.http.len, err) : NULL;
 	dns_reply_clear(&r);
-	if (*out && strcmp((*out)->name, root) != 0) {
+	if (rc == 0 && !*out)
+		return error_prefix(err, "%s", c->step);
+	if (rc == 0 && strcmp((*out)->name, root) != 0) {
 		rc = error_set(err, "%s: the answer is no %s: is base_url right?", c->step, root);
 		xml_free(*out);
 		*out = NULL;
