@@ -74,6 +74,7 @@ static void print_option(FILE *out, const struct dns_ops *ops, size_t row)
 		[DNS_SECRET] = "secret",
 		[DNS_PATH] = "path",
 		[DNS_LIST] = "list",
+		[DNS_WORDS] = "list",
 		[DNS_MAP] = "map",
 		[DNS_SECONDS] = "whole seconds",
 		[DNS_DURATION] = "time"};

@@ -23,8 +23,9 @@ enum dns_option_type {
 enum { DNS_OPTIONS_MAX = 32, DNS_ENV_MAX = 4 };
 
 struct dns_option {
-	const char *key;              /* snake_case; letter case and underscores do not matter */
-	const char *env[DNS_ENV_MAX]; /* variables that fill it, which count as its keys too */
+	const char *key; /* snake_case; letter case and underscores do not matter */
+	/* Variables that fill it, which count as its keys too; without capitals it is but a key. */
+	const char *env[DNS_ENV_MAX];
 	enum dns_option_type type;
 	bool required;
 	bool empty; /* "" is possible, and means that it is not given */

@@ -324,9 +324,10 @@ static void take_option(struct loader *l, const struct conf_option *o)
 
 /* --- the environment --- */
 
+/* NULL for what is another spelling of a key, which has no capitals. */
 static const char *get_variable(const char *name)
 {
-	const char *value = getenv(name);
+	const char *value = isupper((unsigned char)*name) ? getenv(name) : NULL;
 
 	return value && *value ? value : NULL;
 }

@@ -158,6 +158,12 @@ class TestOvh(providers.Suite):
                 env |= {"OVH_ENDPOINT": api.url, "OVH_TOKEN_URL": api.token_url}
                 self.there_and_back(dns, api, options={}, env=env)
 
+    def test_other_spellings_are_no_variables(self, dns):
+        """`endpoint` is another name of api_endpoint, and nothing in the environment."""
+        env = {"endpoint": "no endpoint at all"}
+        self.good(dns("check", options={"access_token": dns_ovh.TOKEN}, env=env))
+        assert "api_endpoint" in self.bad(dns("check", options={"access_token": dns_ovh.TOKEN, **env}))
+
     def test_secrets_in_files(self, dns, api, tmp_path):
         (tmp_path / "secret").write_text(dns_ovh.SECRET + "\n")
         (tmp_path / "client").write_text(dns_ovh.CLIENT_SECRET)
