@@ -126,7 +126,8 @@ int state_parse(struct state *s, const char *text, size_t len, struct error *err
 	s->obtained_account = get_string(o, "obtained_account", &bad);
 	s->order_url = get_string(o, "order", &bad);
 	s->order_ca = get_string(o, "order_ca", &bad);
-	s->order_account = get_string(o, "order_account", &bad);
+	if (s->order_url)
+		s->order_account = get_string(o, "order_account", &bad);
 	s->ari_id = get_string(o, "ari_id", &bad);
 	s->ari_explanation = get_string(o, "ari_explanation", &bad);
 	s->ari_start = get_time(o, "ari_start", &bad);

@@ -70,6 +70,10 @@ static void add_txt(struct state *s, const char *value, const char *handle, bool
 		.name = mem_strdup("a.delegated.example"),
 		.zone = mem_strdup("delegated.example"),
 		.handle = mem_strdup(handle),
+		.zone_id = mem_strdup("zone 7"),
+		.domain = mem_strdup("a.example"),
+		.token = mem_strdup("token"),
+		.authorization = mem_strdup("token.thumbprint"),
 		.present = present,
 	};
 }
@@ -136,6 +140,10 @@ static void assert_same(const struct state *a, const struct state *b)
 		assert_string_equal(a->txts[i].value, b->txts[i].value);
 		assert_string_equal(a->txts[i].name, b->txts[i].name);
 		assert_string_equal(a->txts[i].zone, b->txts[i].zone);
+		assert_string_equal(a->txts[i].zone_id, b->txts[i].zone_id);
+		assert_string_equal(a->txts[i].domain, b->txts[i].domain);
+		assert_string_equal(a->txts[i].token, b->txts[i].token);
+		assert_string_equal(a->txts[i].authorization, b->txts[i].authorization);
 		assert_int_equal(!a->txts[i].handle, !b->txts[i].handle);
 		if (a->txts[i].handle)
 			assert_string_equal(a->txts[i].handle, b->txts[i].handle);
@@ -317,7 +325,8 @@ static void numbers_out_of_range_count_as_none(void **state)
 	static const char text[] = "{\"attempts\": -1, \"unreachable\": 99999999999999999999,"
 				   "\"failed_at\": -5, \"retry_at\": 9223372036854775807,"
 				   "\"ari_start\": 253402300800, \"ari_end\": 253402300799,"
-				   "\"unknown\": {\"of\": \"a later version\"}, \"failure\": null}";
+				   "\"unknown\": {\"of\": \"a later version\"}, \"failure\": null,"
+				   "\"order_account\": \"https://ca.example/1\"}";
 	struct error err = {""};
 	struct state s;
 
@@ -329,6 +338,7 @@ static void numbers_out_of_range_count_as_none(void **state)
 	assert_int_equal(s.ari_start, 0);
 	assert_int_equal(s.ari_end, 253402300799);
 	assert_null(s.failure);
+	assert_null(s.order_account); /* of no order */
 	state_clear(&s);
 }
 
