@@ -200,14 +200,21 @@ static int change_some(const struct dns_job *j, struct dns_txt *const *v, size_t
 	struct dns_txt **same = mem_zalloc(n * sizeof(struct dns_txt *));
 	const struct aws *a = j->provider->own;
 	struct str changes = {0};
+	bool full = false;
 	int rc = dns_account_enter(a->api.account, DNS_RECORDS, l, err);
 
 	if (rc == 0) {
-		for (; rc == 0 && *at < n && changes.len < BODY_BYTES; (*at)++) {
+		for (; rc == 0 && *at < n && !full; *at += !full) {
 			size_t count = same_name(v, n, *at, same);
+			struct str one = {0};
 
 			if (count)
-				rc = plan_name(j, same, count, add, &changes, l, err);
+				rc = plan_name(j, same, count, add, &one, l, err);
+			/* What is too much in itself is for the API to refuse. */
+			full = changes.len && changes.len + one.len > BODY_BYTES;
+			if (!full && one.len)
+				str_add(&changes, one.data, one.len);
+			str_clear(&one);
 		}
 		if (rc == 0 && changes.len)
 			rc = send_changes(j, v[0], changes.data, id, l, err);

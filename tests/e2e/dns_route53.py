@@ -79,6 +79,7 @@ class Route53(dnsapi.DnsApi):
         self.ahead = 0  # seconds that its clock is ahead of ours
         self.life = 3600  # of temporary keys
         self.issued, self.sts_calls = 0, []
+        self.container_token = CONTAINER_TOKEN
         self.known_by = set()  # keys that were used for Route 53
         self.sts_url = f"http://{self.host}/sts"
         self.root = f"http://{self.host}"
@@ -238,7 +239,7 @@ class Route53(dnsapi.DnsApi):
         raise Refused(Answer(404, b"<html>Not Found</html>"))
 
     def container(self, request):
-        if request.headers.get("Authorization", CONTAINER_TOKEN) != CONTAINER_TOKEN:
+        if request.headers.get("Authorization", self.container_token) != self.container_token:
             raise Refused(Answer(403, {"code": "AccessDenied", "message": "wrong token"}))
         if request.path.startswith("/container/with-token") and "Authorization" not in request.headers:
             raise Refused(Answer(401, {"code": "Unauthorized", "message": "no token"}))
