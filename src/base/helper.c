@@ -109,6 +109,10 @@ static int become_helper(struct helper *h, const char *user, struct error *err)
 	/* Programs are this user too, and must not read what this process has from its parent. */
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return error_set_errno(err, "cannot refuse new privileges");
+	/* Orphans of programs come here, and not to the daemon where it is a container's first
+	 * process: it waits for none, and they would be zombies for as long as it runs. */
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
+		return error_set_errno(err, "cannot take orphans");
 	return set_signals(h, err);
 }
 
@@ -250,8 +254,6 @@ static void reap(struct child *c)
 {
 	siginfo_t info = {0};
 
-	if (waitid(P_PID, (id_t)c->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || !info.si_pid)
-		return;
 	kill_group(c);
 	waitid(P_PID, (id_t)c->pid, &info, WEXITED);
 	answer(c->socket, info.si_code == CLD_EXITED ? HELPER_EXITED : HELPER_KILLED,
@@ -260,15 +262,26 @@ static void reap(struct child *c)
 	c->pid = 0;
 }
 
+/* Programs, and what they have left behind, which is nobody else's to wait for. */
 static void on_children(struct helper *h)
 {
-	struct signalfd_siginfo info;
+	struct signalfd_siginfo signal;
 
-	while (read(h->signals, &info, sizeof(info)) > 0)
+	while (read(h->signals, &signal, sizeof(signal)) > 0)
 		continue;
-	for (size_t i = 0; i < RUNS_MAX; i++)
-		if (h->children[i].pid)
-			reap(&h->children[i]);
+	for (;;) {
+		struct child *c = h->children;
+		siginfo_t info = {0};
+
+		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || !info.si_pid)
+			return;
+		while (c < h->children + RUNS_MAX && c->pid != info.si_pid)
+			c++;
+		if (c < h->children + RUNS_MAX)
+			reap(c);
+		else
+			waitid(P_PID, (id_t)info.si_pid, &info, WEXITED);
+	}
 }
 
 static _Noreturn void end(const struct helper *h)

@@ -241,17 +241,28 @@ static void test_output(void **state)
 	str_clear(&s.text);
 }
 
+/* 0 when there is no such process. The kernel's files have no size, and so file_read() is of no use
+ * for them. */
+static long parent_of(long pid, char *state)
+{
+	char *path = mem_printf("/proc/%ld/stat", pid);
+	FILE *f = fopen(path, "re");
+	long parent = 0;
+
+	if (f && fscanf(f, "%*d (%*[^)]) %c %ld", state, &parent) != 2)
+		parent = 0;
+	if (f)
+		fclose(f);
+	free(path);
+	return parent;
+}
+
 /* Whether a process is there, and runs. */
 static bool is_alive(long pid)
 {
-	char *path = mem_printf("/proc/%ld/stat", pid);
-	size_t len;
-	char *text = file_read(path, 4096, &len, NULL);
-	bool alive = text && !strstr(text, ") Z ") && !strstr(text, ") X ");
+	char state = 'X';
 
-	free(text);
-	free(path);
-	return alive;
+	return parent_of(pid, &state) && state != 'Z' && state != 'X';
 }
 
 static bool dies(long pid)
@@ -284,6 +295,32 @@ static void test_grandchildren(void **state)
 	assert_true(dies(number_in(s.text.data)));
 	str_clear(&s.text);
 	spawn_stop();
+}
+
+/* What has left the group goes on, as the helper's child, which waits for it at its end: else it
+ * would be the daemon's, where that is the first process of a container. */
+static void test_orphans(void **state_)
+{
+	struct said s = {0};
+	struct error err;
+	char *helper, state;
+	long pid;
+
+	(void)state_;
+	start();
+	assert_int_equal(shell_run("setsid sleep 1 & echo $!; echo $PPID; until [ \"$(cut -d' ' "
+				   "-f6 /proc/$!/stat)\" = $! ]; do sleep 0.01; done",
+				 &s, LONG_MS, NULL, &err),
+		0);
+	pid = number_in(s.text.data);
+	helper = strchr(s.text.data, '\n');
+	assert_non_null(helper);
+	assert_int_equal(parent_of(pid, &state), number_in(helper + 1));
+	for (int i = 0; i < 1000 && kill((pid_t)pid, 0) == 0; i++)
+		usleep(10000);
+	assert_int_equal(kill((pid_t)pid, 0), -1);
+	spawn_stop();
+	str_clear(&s.text);
 }
 
 static void *stop_soon(void *arg)
@@ -398,6 +435,7 @@ int main(void)
 		cmocka_unit_test(test_words),
 		cmocka_unit_test(test_output),
 		cmocka_unit_test(test_grandchildren),
+		cmocka_unit_test(test_orphans),
 		cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_many_at_once),
 		cmocka_unit_test(test_helper_gone),
