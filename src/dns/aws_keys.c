@@ -260,6 +260,7 @@ static bool take_kept(const struct aws *a, struct aws_keys *k)
 {
 	char *text = dns_account_token(a->api.account), *rest = text;
 	const char *id, *secret, *session;
+	size_t len = text ? strlen(text) : 0; /* as strsep() cuts it */
 
 	if (!text)
 		return false;
@@ -269,7 +270,7 @@ static bool take_kept(const struct aws *a, struct aws_keys *k)
 	*k = (struct aws_keys){.id = mem_strdup(id),
 		.secret = mem_strdup(secret),
 		.session = session && *session ? mem_strdup(session) : NULL};
-	OPENSSL_cleanse(text, strlen(text));
+	OPENSSL_cleanse(text, len);
 	free(text);
 	return true;
 }
