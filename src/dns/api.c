@@ -208,15 +208,16 @@ static enum dns_verdict try_once(const struct dns_api *api, const struct dns_cal
 	};
 	struct error why = {""};
 	bool bad_json, success;
+	int64_t now;
 
 	if (fetch(&req, &r->http, err) < 0)
 		return DNS_LATER;
 	bad_json = !c->plain && r->http.len &&
 		   answer_json(r->http.body, r->http.len, max, &r->json, &why) < 0;
 	success = r->http.status >= 200 && r->http.status < 300;
-	r->retry_after_s =
-		answer_retry_after(fetch_header(&r->http, "Retry-After", 0), clock_wall_s());
-	r->retry_after_s -= r->retry_after_s ? clock_wall_s() : 0;
+	now = clock_wall_s();
+	r->retry_after_s = answer_retry_after(fetch_header(&r->http, "Retry-After", 0), now);
+	r->retry_after_s -= r->retry_after_s ? now : 0;
 	if (success && bad_json) {
 		error_set(err, "HTTP %ld: %s", r->http.status, why.text);
 		return DNS_LATER;
@@ -248,7 +249,7 @@ static int wait_again(
 	if (clock_mono_ms() + wait >= l->deadline_ms) {
 		char what[ERROR_MAX];
 
-		snprintf(what, sizeof(what), "%s", err->text);
+		snprintf(what, sizeof(what), "%s", err ? err->text : "");
 		if (r->retry_after_s)
 			error_set(err, "%.1500s; the API asks to wait %lld s", what,
 				(long long)r->retry_after_s);
