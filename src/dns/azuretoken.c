@@ -375,12 +375,12 @@ static int ask_authority(
 static int64_t life_of(struct json_object *o)
 {
 	struct json_object *in = NULL, *on = NULL;
-	int64_t life = 0;
+	int64_t life = 0, now = clock_wall_s();
 
 	if (json_object_object_get_ex(o, "expires_in", &in))
 		life = json_object_get_int64(in);
 	else if (json_object_object_get_ex(o, "expires_on", &on))
-		life = json_object_get_int64(on) - clock_wall_s();
+		life = json_object_get_int64(on) > now ? json_object_get_int64(on) - now : 0;
 	return life < 1 ? LIFE_UNKNOWN : life > LIFE_MAX ? LIFE_MAX : life;
 }
 
