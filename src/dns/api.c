@@ -43,6 +43,10 @@ char *dns_api_url(
 		error_set(err, "%s: \"%.200s\" is no URL: it begins with https://", key, given);
 		return NULL;
 	}
+	if (!strcspn(strstr(given, "://") + 3, ":/?#")) {
+		error_set(err, "%s: \"%.200s\" names no host", key, given);
+		return NULL;
+	}
 	if (strpbrk(given, "?#@ \t")) {
 		error_set(err, "%s: the URL may have a path, but no query and no user name", key);
 		return NULL;

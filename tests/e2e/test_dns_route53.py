@@ -316,6 +316,12 @@ class TestRoute53(providers.Suite):
         said = self.bad(dns("dns present", NAME, VALUES[0], options=options))
         assert "HTTP 404: NoSuchHostedZone" in said
 
+    def test_url_without_a_host(self, dns, api):
+        for url in ("https://", "http:///path", "https://:443"):
+            options = {**self.options(api), "base_url": url, "insecure_http": True}
+            said = self.bad(dns("dns present", NAME, VALUES[0], options=options))
+            assert f'base_url: "{url}" names no host' in said
+
     # Keys
 
     def base(self, api, **more):
