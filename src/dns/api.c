@@ -301,7 +301,8 @@ int dns_api_call(const struct dns_job *j, const struct dns_api *api, struct dns_
 		if (stop_is_set(l->stop) || verdict != DNS_LATER || tries >= most)
 			break;
 		if (c->adds && r->http.status != 429) {
-			rc = DNS_AGAIN;
+			if (!r->retry_after_s || wait_again(tries, r, l, err) == 0)
+				rc = DNS_AGAIN;
 			break;
 		}
 		if (wait_again(tries, r, l, err) < 0)

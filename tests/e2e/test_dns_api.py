@@ -1,5 +1,6 @@
 """What holds for every DNS provider with an API, shown with `cloudflare`."""
 import json
+import time
 
 import pytest
 
@@ -98,6 +99,22 @@ def test_a_token_with_a_line_end(dns, serve):
     done = dns(api, auth_token="abc\r\nX-Evil: 1")
     assert done.returncode == 1 and not api.requests
     assert "a line end stands within what goes into the header Authorization" in done.stderr
+
+
+def test_asked_to_wait_before_adding(dns, serve):
+    """A Retry-After of any status holds, also where it is read first whether it was added."""
+    api = serve()
+    refused = Answer(503, b"busy", Retry_After=3)
+    api.fail("POST ", refused)
+    begin = time.monotonic()
+    assert dns(api).returncode == 0
+    assert time.monotonic() - begin >= 3 and api.values(NAME) == ["v1"]
+    assert [r.split()[0] for r in api.requests] == ["GET", "GET", "POST", "GET", "POST"]
+    api = serve()
+    api.fail("POST ", Answer(503, b"busy", Retry_After=3000), times=-1)
+    done = dns(api)
+    assert done.returncode == 1 and len(api.requests) == 3
+    assert "HTTP 503; the API asks to wait 3000 s" in done.stderr
 
 
 def test_tries_are_bounded(dns, serve):
