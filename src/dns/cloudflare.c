@@ -38,16 +38,25 @@ static const struct dns_option options[N_OPTIONS] = {
 		.help = "the zone's 32 hexadecimal digits, where one name is in two accounts"},
 };
 
+/* NULL: the key pair counts. Options win over a token of the environment. */
+static const char *token_of(const struct dns_provider *p)
+{
+	bool pair = (dns_value(p, AUTH_EMAIL) && !p->from_environment[AUTH_EMAIL]) ||
+		    (dns_value(p, AUTH_KEY) && !p->from_environment[AUTH_KEY]);
+
+	return pair && p->from_environment[AUTH_TOKEN] ? NULL : dns_value(p, AUTH_TOKEN);
+}
+
 static int authorize(const struct dns_job *j, struct dns_call *c, bool again,
 	const struct dns_limits *l, struct error *err)
 {
 	const struct dns_provider *p = j->provider;
-	const char *token = dns_value(p, AUTH_TOKEN);
+	const char *token = token_of(p);
 
 	(void)again;
 	(void)l;
 	(void)err;
-	if (dns_value(p, ZONE_TOKEN) && !strstr(c->path, "/dns_records"))
+	if (token && dns_value(p, ZONE_TOKEN) && !strstr(c->path, "/dns_records"))
 		token = dns_value(p, ZONE_TOKEN);
 	if (token) {
 		dns_call_bearer(c, token);
@@ -83,7 +92,7 @@ static void clear(struct dns_provider *p)
 static int init(struct dns_provider *p, struct error *err)
 {
 	struct dns_api *api = p->own = mem_zalloc(sizeof(*api));
-	const char *token = dns_value(p, AUTH_TOKEN), *email = dns_value(p, AUTH_EMAIL),
+	const char *token = token_of(p), *email = dns_value(p, AUTH_EMAIL),
 		   *key = dns_value(p, AUTH_KEY);
 
 	if (!token && !email != !key)

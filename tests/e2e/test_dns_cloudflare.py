@@ -34,6 +34,16 @@ class TestCloudflare(providers.Suite):
         said = self.bad(dns("dns present", NAME, VALUES[0], options={"auth_email": "a@b.c"}))
         assert "auth_key is missing: auth_email and auth_key go together" in said
 
+    def test_options_win_over_the_environment(self, dns, api):
+        """Also where they are another kind of credentials."""
+        env = {"CF_DNS_API_TOKEN": "wrong", "CF_ZONE_API_TOKEN": "wrong"}
+        key = {"auth_email": "me@example.test", "auth_key": dns_cloudflare.TOKEN, "base_url": api.url}
+        self.good(dns("dns present", NAME, VALUES[0], options=key, env=env))
+        self.good(dns("dns cleanup", NAME, VALUES[0], options=key, env=env))
+        env = {"CF_API_EMAIL": "me@example.test", "CF_API_KEY": "wrong"}
+        self.good(dns("dns present", NAME, VALUES[0], env=env))
+        self.good(dns("dns cleanup", NAME, VALUES[0], env=env))
+
     def test_from_the_environment(self, dns, api, tmp_path):
         token = tmp_path / "token"
         token.write_text(dns_cloudflare.TOKEN + "\n")
