@@ -115,6 +115,20 @@ static struct json_object *results(const struct dns_reply *r)
 	return answer_member(r->json, "result", json_type_array);
 }
 
+/* A list in "result", which an answer of another shape is not: that would be one without entries.
+ */
+static int list(const struct dns_job *j, struct dns_call *c, struct dns_reply *r,
+	const struct dns_limits *l, struct error *err)
+{
+	int rc = dns_api_call(j, j->provider->own, c, r, l, err);
+
+	if (rc == 0 && !results(r)) {
+		error_set(err, "%s: the answer has no list", c->step);
+		rc = DNS_AGAIN;
+	}
+	return rc;
+}
+
 static int look(const struct dns_job *j, const char *candidate, struct dns_zone *z,
 	const struct dns_limits *l, struct error *err)
 {
@@ -122,8 +136,8 @@ static int look(const struct dns_job *j, const char *candidate, struct dns_zone 
 	     *step = mem_printf("looking for the zone %s", candidate);
 	struct dns_call c = {.step = step, .method = "GET", .path = path};
 	struct dns_reply r;
-	int rc = dns_api_call(j, j->provider->own, &c, &r, l, err);
-	size_t n = rc == 0 && results(&r) ? json_object_array_length(results(&r)) : 0;
+	int rc = list(j, &c, &r, l, err);
+	size_t n = rc == 0 ? json_object_array_length(results(&r)) : 0;
 
 	if (n > 1)
 		rc = error_set(err,
@@ -148,8 +162,8 @@ static int say_missing(
 	struct dns_zone none = {0};
 	struct dns_reply r;
 
-	if (dns_api_call(j, j->provider->own, &c, &r, l, err) == 0) {
-		for (size_t i = 0; results(&r) && i < json_object_array_length(results(&r)); i++) {
+	if (list(j, &c, &r, l, err) == 0) {
+		for (size_t i = 0; i < json_object_array_length(results(&r)); i++) {
 			const char *zone =
 				answer_text(json_object_array_get_idx(results(&r), i), "name");
 
@@ -188,7 +202,7 @@ static int read_records(const struct dns_job *j, const struct dns_txt *t, struct
 		"/zones/%s/dns_records?type=TXT&name=%s&per_page=100", zone_id(j, t), t->name);
 	char *step = mem_printf("reading the TXT records of %s", t->name);
 	struct dns_call c = {.step = step, .method = "GET", .path = path};
-	int rc = dns_api_call(j, j->provider->own, &c, r, l, err);
+	int rc = list(j, &c, r, l, err);
 
 	free(step);
 	free(path);
@@ -197,7 +211,7 @@ static int read_records(const struct dns_job *j, const struct dns_txt *t, struct
 
 static const char *find_record(const struct dns_reply *r, const char *value)
 {
-	for (size_t i = 0; results(r) && i < json_object_array_length(results(r)); i++) {
+	for (size_t i = 0; i < json_object_array_length(results(r)); i++) {
 		struct json_object *o = json_object_array_get_idx(results(r), i);
 		const char *content = answer_text(o, "content");
 

@@ -1,6 +1,9 @@
 """The provider `cloudflare` against Cloudflare's API in memory (dns_cloudflare.py)."""
+import pytest
+
 import dns_cloudflare
 import providers
+from dnsapi import Answer
 from providers import NAME, VALUES
 
 
@@ -53,6 +56,20 @@ class TestCloudflare(providers.Suite):
         ):
             self.good(dns("dns present", NAME, VALUES[0], options={}, env=env))
             self.good(dns("dns cleanup", NAME, VALUES[0], options={}, env=env))
+
+    @pytest.mark.parametrize(
+        "answer", [Answer(200), Answer(200, {}), Answer(200, {"success": True, "result": {}})],
+        ids=["nothing", "no result", "map"],
+    )
+    def test_answer_of_another_shape(self, dns, api, answer):
+        """It is no list without records: what is there would stay at cleanup."""
+        self.good(dns("dns present", NAME, VALUES[0]))
+        fault = api.fail(self.steps["read"], answer)
+        self.good(dns("dns cleanup", NAME, VALUES[0]))
+        assert fault.hits and api.values(NAME) == []
+        api.fail(self.steps["zone"], answer)
+        said = self.bad(dns("dns present", NAME, VALUES[0]))
+        assert "looking for the zone example.test: the answer has no list" in said
 
     def test_one_name_in_two_accounts(self, dns, api):
         """zone_id decides."""
