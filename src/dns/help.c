@@ -47,7 +47,7 @@ static void print_names(FILE *out, const struct dns_option *o)
 		between = ", ";
 	}
 	if (*between == ',')
-		fprintf(out, "%s\n", o->type == DNS_SECRET ? "; each also with _FILE" : "");
+		fprintf(out, "%s\n", dns_option_has_file(o) ? "; each also with _FILE" : "");
 }
 
 static void print_default(FILE *out, const struct dns_ops *ops, size_t row)

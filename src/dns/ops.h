@@ -125,6 +125,9 @@ bool dns_options_in_environment(const struct dns_ops *ops);
 /* Adds a problem of the options as a whole. */
 void dns_options_problem(const struct conf *c, const struct conf_autocert *a,
 	struct problems *problems, const char *what);
+/* Whether variables with _FILE behind their names fill it, too: they name a file that has the text.
+ */
+bool dns_option_has_file(const struct dns_option *o);
 /* The first value of a row; NULL = not given. */
 const char *dns_value(const struct dns_provider *p, size_t row);
 /* A DNS_DURATION in milliseconds; `otherwise` when it is not given. */

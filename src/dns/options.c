@@ -347,6 +347,11 @@ static int take_variable(struct loader *l, size_t row, const char *value, struct
 	return rc;
 }
 
+bool dns_option_has_file(const struct dns_option *o)
+{
+	return o->type == DNS_SECRET || o->type == DNS_TEXT;
+}
+
 /* False when the environment has nothing for the row. */
 static bool take_from_environment(struct loader *l, size_t row)
 {
@@ -362,7 +367,7 @@ static bool take_from_environment(struct loader *l, size_t row)
 			PROBLEM(l, NULL, "the environment's %s: %s", o->env[i], err.text);
 		return true;
 	}
-	for (size_t i = 0; o->type == DNS_SECRET && i < DNS_ENV_MAX && o->env[i]; i++) {
+	for (size_t i = 0; dns_option_has_file(o) && i < DNS_ENV_MAX && o->env[i]; i++) {
 		char *name = mem_printf("%s_FILE", o->env[i]);
 		const char *path = get_variable(name);
 
@@ -397,7 +402,7 @@ static bool is_in_environment(const struct dns_option *o)
 	for (size_t i = 0; !is && i < DNS_ENV_MAX && o->env[i]; i++) {
 		char *file = mem_printf("%s_FILE", o->env[i]);
 
-		is = get_variable(o->env[i]) || (o->type == DNS_SECRET && get_variable(file));
+		is = get_variable(o->env[i]) || (dns_option_has_file(o) && get_variable(file));
 		free(file);
 	}
 	return is;

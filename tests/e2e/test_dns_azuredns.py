@@ -160,6 +160,11 @@ class TestAzure(providers.Suite):
         self.both(dns, api, here, {**env, "AZURE_CLIENT_SECRET": dns_azuredns.SECRET})
         self.both(dns, api, here, {**env, "AZURE_CLIENT_SECRET_FILE": str(secret)})
         self.both(dns, api, {**here, "client_secret_file": str(secret)}, env)
+        tenant = tmp_path / "tenant"
+        tenant.write_text(TENANT + "\n")
+        del env["AZURE_TENANT_ID"]
+        files = {"AZURE_TENANT_ID_FILE": str(tenant), "AZURE_CLIENT_SECRET_FILE": str(secret)}
+        self.both(dns, api, here, {**env, **files})
         assert set(api.issued) == {"secret"}
 
     def test_machine_s_identity(self, dns, api):
