@@ -47,8 +47,8 @@ static const struct dns_option options[AZURE_OPTIONS] = {
 		.help = "who issues tokens, where that is not the environment's"},
 	[AZURE_AUTH_METHOD] = {.key = "auth_method",
 		.env = {"AZURE_AUTH_METHOD"},
-		.help = "env (client_secret), msi (managed identity), wli or oidc; else what the "
-			"other options fit"},
+		.help = "how tokens are had: env (client_secret), msi (managed identity), wli "
+			"or oidc; else what the other options fit"},
 	[AZURE_AUTH_MSI_TIMEOUT] = {.key = "auth_msi_timeout",
 		.env = {"AZURE_AUTH_MSI_TIMEOUT"},
 		.type = DNS_DURATION,

@@ -23,6 +23,15 @@ static bool is_variable(const char *name)
 	return isupper((unsigned char)*name);
 }
 
+/* Whether it stands further in front already: where both beginnings of DNS_ENV() are one. */
+static bool is_told(const struct dns_option *o, size_t env)
+{
+	for (size_t i = 0; i < env; i++)
+		if (strcmp(o->env[i], o->env[env]) == 0)
+			return true;
+	return false;
+}
+
 static void print_names(FILE *out, const struct dns_option *o)
 {
 	const char *between = "      also ";
@@ -41,7 +50,7 @@ static void print_names(FILE *out, const struct dns_option *o)
 		fputc('\n', out);
 	between = "      environment: ";
 	for (size_t i = 0; i < DNS_ENV_MAX && o->env[i]; i++) {
-		if (!is_variable(o->env[i]))
+		if (!is_variable(o->env[i]) || is_told(o, i))
 			continue;
 		fprintf(out, "%s%s", between, o->env[i]);
 		between = ", ";
@@ -76,7 +85,7 @@ static void print_option(FILE *out, const struct dns_ops *ops, size_t row)
 		[DNS_LIST] = "list",
 		[DNS_WORDS] = "list",
 		[DNS_MAP] = "map",
-		[DNS_SECONDS] = "whole seconds",
+		[DNS_SECONDS] = "whole number",
 		[DNS_DURATION] = "time"};
 	const struct dns_option *o = &ops->options[row];
 

@@ -43,7 +43,7 @@ enum { DNS_TTL, DNS_PROPAGATION_TIMEOUT, DNS_POLLING_INTERVAL, DNS_OWN_OPTIONS }
 	[DNS_TTL] = {.key = "ttl",                                                                 \
 		.env = DNS_ENV(A, B, "TTL"),                                                       \
 		.type = DNS_SECONDS,                                                               \
-		.help = "how long others may keep the record"},                                    \
+		.help = "seconds that others may keep the record"},                                \
 	[DNS_PROPAGATION_TIMEOUT] = {.key = "propagation_timeout",                                 \
 		.env = DNS_ENV(A, B, "PROPAGATION_TIMEOUT"),                                       \
 		.type = DNS_DURATION,                                                              \

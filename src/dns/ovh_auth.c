@@ -32,7 +32,7 @@ const struct dns_option ovh_options[OVH_N_OPTIONS] = {
 	[OVH_ENDPOINT] = {.key = "api_endpoint",
 		.env = {"OVH_ENDPOINT", "endpoint"},
 		.fallback = "ovh-eu",
-		.help = "ovh-eu, ovh-ca, ovh-us, kimsufi-eu, kimsufi-ca, soyoustart-eu, "
+		.help = "which API: ovh-eu, ovh-ca, ovh-us, kimsufi-eu, kimsufi-ca, soyoustart-eu, "
 			"soyoustart-ca, or a URL"},
 	[OVH_APPLICATION_KEY] = {.key = "application_key",
 		.env = {"OVH_APPLICATION_KEY", "OVH_APP_KEY"},

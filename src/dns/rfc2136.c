@@ -40,7 +40,7 @@ static const struct dns_option options[N_OPTIONS] = {
 		.help = "the key, base64"},
 	[TSIG_ALGORITHM] = {.key = "tsig_algorithm",
 		.env = ENV("TSIG_ALGORITHM"),
-		.help = "hmac-sha256, hmac-sha512 or hmac-sha1, which is the default"},
+		.help = "of the key: hmac-sha256, hmac-sha512 or hmac-sha1, which is the default"},
 	[TSIG_FILE] = {.key = "tsig_file",
 		.env = ENV("TSIG_FILE"),
 		.type = DNS_PATH,

@@ -110,6 +110,9 @@ def test_help_providers():
         done = proxy.command("help", "providers", name)
         assert done.returncode == 0 and done.stdout.startswith(f"{name}: ")
         assert name == "clouddns" or "propagation_timeout (time, default" in done.stdout
+        assert "(null)" not in done.stdout
+        for line in re.findall(r"^ +environment: (.*?)(?:;.*)?$", done.stdout, re.M):
+            assert len(set(line.split(", "))) == len(line.split(", ")), line
     assert proxy.command("help", "providers", "dnsupdate").stdout.startswith("rfc2136: ")
     done = proxy.command("help", "providers", "cloudfare")
     assert done.returncode == 2 and 'did you mean "cloudflare"?' in done.stderr
