@@ -177,7 +177,8 @@ static bool may_come_good(long status)
 	       status == 503 || status == 504;
 }
 
-static void set_error(const struct dns_reply *r, struct error *err)
+/* An answer that does not look like one of the API may be another server's: `where` tells it. */
+static void set_error(const struct dns_reply *r, const char *where, struct error *err)
 {
 	char code[SHOWN_SIZE], message[DNS_MESSAGE_SIZE + SHOWN_SIZE];
 
@@ -185,6 +186,8 @@ static void set_error(const struct dns_reply *r, struct error *err)
 	str_escape(message, sizeof(message), r->message, strlen(r->message));
 	error_set(err, "HTTP %ld%s%s%s%s", r->http.status, *code ? ": " : "", code,
 		*message ? ": " : "", message);
+	if (!*code && (!*message || r->http.status == 404))
+		error_prefix(err, "%s", where);
 }
 
 /* One try. 0, or the verdict on its failure, never DNS_BY_STATUS. */
@@ -223,12 +226,12 @@ static enum dns_verdict try_once(const struct dns_api *api, const struct dns_cal
 	r->retry_after_s = answer_retry_after(fetch_header(&r->http, "Retry-After", 0), now);
 	r->retry_after_s -= r->retry_after_s ? now : 0;
 	if (success && bad_json) {
-		error_set(err, "HTTP %ld: %s", r->http.status, why.text);
+		error_set(err, "%s: HTTP %ld: %s", where, r->http.status, why.text);
 		return DNS_LATER;
 	}
 	if (!api->explain ? success : !api->explain(r) && success)
 		return DNS_BY_STATUS;
-	set_error(r, err);
+	set_error(r, where, err);
 	if (r->verdict != DNS_BY_STATUS)
 		return r->verdict;
 	if (r->http.status == 401 && api->has_tokens)

@@ -1,5 +1,6 @@
 """What holds for every DNS provider with an API, shown with `cloudflare`."""
 import json
+import re
 import time
 
 import pytest
@@ -73,7 +74,7 @@ def test_redirects_are_not_followed(dns, serve):
     api.fail(ZONES, Answer(302, b"", Location=f"{other.url}/zones"))
     done = dns(api)
     assert done.returncode == 1
-    assert "looking for the zone example.test: HTTP 302" in done.stderr
+    assert re.search(r"looking for the zone example.test: http://\S+/zones: HTTP 302", done.stderr)
     assert not other.requests and len(api.requests) == 1
 
 
@@ -91,6 +92,22 @@ def test_base_urls(dns, serve, url, sentence):
     assert done.returncode == 1
     assert "base_url: " in done.stderr and sentence in done.stderr, done.stderr
     assert "secret" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "answer, sentence",
+    [
+        (Answer(404, b"<h1>Not Found</h1>"), "HTTP 404"),
+        (Answer(200, b"<h1>It works</h1>"), "HTTP 200: "),
+    ],
+)
+def test_another_server(dns, serve, answer, sentence):
+    """What is not of the API is told with its URL: base_url may be wrong."""
+    api = serve()
+    api.fail(ZONES, answer, times=-1)
+    done = dns(api)
+    assert done.returncode == 1
+    assert f"looking for the zone example.test: {api.url}/zones: {sentence}" in done.stderr
 
 
 def test_a_token_with_a_line_end(dns, serve):

@@ -465,7 +465,7 @@ class TestRoute53(providers.Suite):
         options = self.base(api, imds_endpoint=api.root)
         api.fail("PUT /latest/api/token", Answer(403, b""))
         said = self.bad(dns("dns present", NAME, VALUES[0], options=options))
-        assert "asking the machine's metadata for a token: HTTP 403" in said
+        assert f"asking the machine's metadata for a token: {api.root}/latest/api/token: HTTP 403" in said
         api.fail("GET /latest/meta-data/iam/", Answer(404, b"<html>"))
         said = self.bad(dns("dns present", NAME, VALUES[0], options=options))
         assert "the machine has no IAM role" in said
