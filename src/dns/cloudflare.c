@@ -93,7 +93,7 @@ static int init(struct dns_provider *p, struct error *err)
 {
 	struct dns_api *api = p->own = mem_zalloc(sizeof(*api));
 	const char *token = token_of(p), *email = dns_value(p, AUTH_EMAIL),
-		   *key = dns_value(p, AUTH_KEY);
+		   *key = dns_value(p, AUTH_KEY), *zone = dns_value(p, ZONE_ID);
 
 	if (!token && !email != !key)
 		return error_set(err, "%s is missing: auth_email and auth_key go together",
@@ -102,6 +102,11 @@ static int init(struct dns_provider *p, struct error *err)
 		return error_set(err, "auth_token is missing: an API token with the rights "
 				      "Zone:Read and DNS:Edit, here or in the environment as "
 				      "CF_DNS_API_TOKEN");
+	if (zone && (strlen(zone) != 32 || strspn(zone, "0123456789abcdefABCDEF") != 32))
+		return error_set(err,
+			"zone_id: \"%.60s\" is no id: it has 32 hexadecimal digits, "
+			"as the zone's overview in the dashboard shows them",
+			zone);
 	api->authorize = authorize;
 	api->explain = explain;
 	/* 1200 requests in five minutes for a user, whatever he does beside this. */

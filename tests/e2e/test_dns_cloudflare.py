@@ -76,6 +76,8 @@ class TestCloudflare(providers.Suite):
         api.zones.append("example.test")
         said = self.bad(dns("dns present", NAME, VALUES[0]))
         assert "in several accounts: set zone_id" in said
+        said = self.bad(dns("check", options={**self.options(api), "zone_id": "example.test"}))
+        assert 'zone_id: "example.test" is no id: it has 32 hexadecimal digits' in said
         chosen = {**self.options(api), "zone_id": f"{0:032x}"}
         self.good(dns("dns present", NAME, VALUES[0], options=chosen))
         self.good(dns("dns cleanup", NAME, VALUES[0], options=chosen))
