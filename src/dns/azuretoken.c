@@ -246,7 +246,11 @@ static int ask_identity(
 	const struct azure *a = p->own;
 	bool app_service = dns_value(p, AZURE_IDENTITY_ENDPOINT);
 	struct dns_call c = {
-		.step = "asking this machine's managed identity for a token", .method = "GET"};
+		.step = dns_value(p, AZURE_AUTH_METHOD)
+				? "asking this machine's managed identity for a token"
+				: "asking this machine's managed identity for a token, "
+				  "since there is no client_secret",
+		.method = "GET"};
 	struct str url = {0};
 	int rc;
 

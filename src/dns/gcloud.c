@@ -98,8 +98,9 @@ static void on_zone(struct look *look, struct json_object *o)
 static int list_page(const struct dns_job *j, const char *project, struct look *look, char **page,
 	const struct dns_limits *l, struct error *err)
 {
-	char *step = *look->name ? mem_printf("looking for the zone %s", look->name)
-				 : mem_strdup("listing the zones");
+	char *step = *look->name ? mem_printf("looking for the zone %s in the project %s",
+					   look->name, project)
+				 : mem_printf("listing the zones of the project %s", project);
 	struct dns_call c = {.step = step, .method = "GET", .max = LIST_MAX};
 	struct json_object *zones;
 	struct str path = {0};

@@ -174,7 +174,7 @@ class TestAzure(providers.Suite):
             self.both(dns, api, options)
         assert set(api.issued) == {"imds"}
         said = self.bad(dns("dns present", NAME, VALUES[0], options={**here, "client_id": "other"}))
-        assert "asking this machine's managed identity for a token: HTTP 400" in said
+        assert "managed identity for a token, since there is no client_secret: HTTP 400" in said
         assert "Identity not found" in said
 
     @pytest.mark.parametrize("status", (404, 410, 429, 500))

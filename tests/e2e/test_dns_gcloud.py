@@ -84,7 +84,7 @@ class TestGcloud(providers.Suite):
     def test_project(self, dns, api):
         """The option wins over the credentials' own."""
         said = self.bad(dns("dns present", NAME, VALUES[0], options=self.options(api, project="other")))
-        assert "HTTP 403" in said
+        assert "in the project other: HTTP 403" in said
         assert "/projects/other/" in api.requests[-1]
         options = self.options(api, project=PROJECT)
         options["service_account"] = api.account(project_id="other")
@@ -111,7 +111,7 @@ class TestGcloud(providers.Suite):
         self.both(dns, api, options={"base_url": api.url}, env={"GCE_METADATA_HOST": api.host})
         api.fail("/default/token", dns_gcloud.Answer(404, b"no such account"), times=-1)
         said = self.bad(dns("dns present", NAME, VALUES[0], options=machine))
-        assert "of the metadata server, since there is no service_account: HTTP 404" in said
+        assert "of the metadata server, since there is no service_account: http://" in said and "/token: HTTP 404" in said
 
     def test_impersonation(self, dns, api):
         """The account's own token is good for nothing else; each may expire."""
