@@ -325,7 +325,7 @@ static int tell_end(const struct running *r, struct error *err)
 	if (a.value == ENOENT || a.value == ENOEXEC)
 		return error_set(err,
 			"cannot be started: %s: is the interpreter right that its first line "
-			"names (#!/bin/sh)?",
+			"names (#!/bin/sh), without a CR at the line's end?",
 			strerror(a.value));
 	return -1;
 }

@@ -243,7 +243,7 @@ static int take_file(struct loader *l, size_t row, const char *path, struct erro
 	if (text && strlen(text) != len)
 		error_set(err, "%s holds binary data, a text is wanted", resolved);
 	else if (text && (rc = take_value(l, row, text, err)) < 0)
-		error_prefix(err, "what %s holds", resolved);
+		error_prefix(err, "the text in %s", resolved);
 	if (text)
 		OPENSSL_cleanse(text, full);
 	free(text);
@@ -269,7 +269,10 @@ static void unknown_option(struct loader *l, const struct conf_option *o)
 		PROBLEM(l, o, "the provider %s has no such option; did you mean \"%s\"?",
 			l->p->name, near);
 	else
-		PROBLEM(l, o, "the provider %s has no such option", l->p->name);
+		PROBLEM(l, o,
+			"the provider %s has no such option: `lintel help providers %s` tells what "
+			"it has",
+			l->p->name, l->p->name);
 }
 
 /* An entry "outer.inner" of a map, which keeps its letter case. */

@@ -304,7 +304,8 @@ static char *find_endpoint(const struct dns_provider *p, const char **token_url,
 		near = str_nearest(given, names, N_ENDPOINTS);
 		str_escape(shown, sizeof(shown), given, strlen(given));
 		error_set(err, "api_endpoint: \"%s\" is neither an endpoint nor a URL%s%s%s", shown,
-			near ? ": did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+			near ? ": did you mean \"" : ": it is ovh-eu or the like, or https://...",
+			near ? near : "", near ? "\"?" : "");
 		return NULL;
 	}
 	url = dns_api_url(p, OVH_ENDPOINT, NULL, err);

@@ -128,6 +128,7 @@ class TestOvh(providers.Suite):
             ({"client_id": "i", "access_token": "t"}, "oauth2_config and access_token are two kinds"),
             ({"client_id": "i", "oauth2_config": {"client_id": "i"}}, "is the same option as "),
             ({**SIGNED, "api_endpoint": "ovh-uk"}, 'is neither an endpoint nor a URL: did you mean "ovh-u'),
+            ({**SIGNED, "api_endpoint": "eu.api.ovh.com"}, 'nor a URL: it is ovh-eu or the like, or https://...'),
             ({**SIGNED, "api_endpoint": "http://ovh.example"}, "would send the credentials in the clear"),
             ({**SIGNED, "ttl": 59}, "ttl: the provider ovh takes none below 60"),
             (

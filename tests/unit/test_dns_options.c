@@ -132,7 +132,8 @@ static void mistakes(void **state)
 	begin(&f);
 	add(&f, "nameserver", "192.0.2.1");
 	add(&f, "api_key", "hunter2");
-	load_bad(&f, "f:11:3: autocert.options.api_key: the provider rfc2136 has no such option");
+	load_bad(&f, "f:11:3: autocert.options.api_key: the provider rfc2136 has no such option: "
+		     "`lintel help providers rfc2136` tells what it has");
 	begin(&f);
 	add(&f, "nameserver", NULL);
 	load_bad(&f, "f:10:3: autocert.options.nameserver: takes a single value");
@@ -375,7 +376,8 @@ static void inherited(void **state)
 	assert_null(f.p);
 	assert_int_equal(f.problems.n, 1);
 	assert_string_equal(f.problems.lines[0],
-		"f:11:3: autocert.options.colour: the provider rfc2136 has no such option");
+		"f:11:3: autocert.options.colour: the provider rfc2136 has no such option: "
+		"`lintel help providers rfc2136` tells what it has");
 	end(&f);
 
 	begin(&f); /* options of its own */
