@@ -82,11 +82,12 @@ static void on_subscription(const struct dns_job *j, struct json_object *o, stru
 static char *next_path(const struct dns_api *api, struct json_object *o)
 {
 	const char *next = answer_text(o, "nextLink"), *host;
+	size_t len = strlen(api->base);
 
 	if (!next || !*next)
 		return NULL;
-	if (str_starts(next, api->base))
-		return mem_strdup(next + strlen(api->base));
+	if (str_starts(next, api->base) && next[len] == '/')
+		return mem_strdup(next + len);
 	host = strstr(next, "://");
 	next = strchr(host ? host + 3 : next, '/');
 	return mem_strdup(next);

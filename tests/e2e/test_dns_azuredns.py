@@ -338,6 +338,13 @@ class TestAzure(providers.Suite):
         self.both(dns, api)
         assert len([r for r in api.requests if r.startswith(LIST)]) == 6
 
+    def test_next_page_of_a_host_that_begins_alike(self, dns, api):
+        """What comes behind our base URL stays a path: it makes no other host or port."""
+        api.fail(LIST, Answer(200, {"value": [], "nextLink": f"{api.url}.evil.test/next"}))
+        api.fail("/next", Answer(200, {"value": []}))
+        self.bad(dns("dns present", NAME, VALUES[0]))
+        assert api.requests[-1] == "GET /arm/arm.evil.test/next"
+
     def test_two_zones_of_one_name(self, dns, api):
         api.places["example.test"] = [(SUBSCRIPTION, GROUP), (SUBSCRIPTION, "two")]
         said = self.bad(dns("dns present", NAME, VALUES[0]))
