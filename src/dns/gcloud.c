@@ -12,12 +12,9 @@
 static const struct dns_option options[GCLOUD_N_OPTIONS] = {
 	DNS_API_OPTIONS("GCE_", "GCE_", {NULL}),
 	[GCLOUD_SERVICE_ACCOUNT] = {.key = "service_account",
-		.env = {"GCE_SERVICE_ACCOUNT"},
+		.env = {"GCE_SERVICE_ACCOUNT", "service_account_json"},
 		.type = DNS_SECRET,
 		.help = "the JSON of a service account's key, or of a person's credentials"},
-	[GCLOUD_SERVICE_ACCOUNT_JSON] = {.key = "service_account_json",
-		.type = DNS_SECRET,
-		.help = "another name of service_account"},
 	[GCLOUD_CREDENTIALS] = {.key = "application_credentials",
 		.env = {"GOOGLE_APPLICATION_CREDENTIALS"},
 		.type = DNS_PATH,

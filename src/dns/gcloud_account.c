@@ -182,14 +182,12 @@ int gcloud_auth_init(struct dns_provider *p, struct error *err)
 {
 	struct gcloud *g = p->own;
 	const char *text = dns_value(p, GCLOUD_SERVICE_ACCOUNT),
-		   *json = dns_value(p, GCLOUD_SERVICE_ACCOUNT_JSON),
 		   *project = dns_value(p, GCLOUD_PROJECT);
 
-	if (text && json)
-		return error_set(err, "service_account and service_account_json are the same "
-				      "option: keep one of them");
-	if (!text)
-		text = json;
+	/* Options win over the environment. */
+	if (p->from_environment[GCLOUD_SERVICE_ACCOUNT] && dns_value(p, GCLOUD_CREDENTIALS) &&
+		!p->from_environment[GCLOUD_CREDENTIALS])
+		text = NULL;
 	gcloud_token_init(g);
 	if (take_credentials(p, g, text, err) < 0 || take_urls(p, g, err) < 0 ||
 		take_accounts(p, g, text, err) < 0)

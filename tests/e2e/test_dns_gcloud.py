@@ -81,6 +81,17 @@ class TestGcloud(providers.Suite):
             self.both(dns, api, options={**base, **options}, env=env)
         assert self.whose(api) == [EMAIL]
 
+    def test_options_win_over_the_environment(self, dns, api, tmp_path):
+        """By whichever name they have it."""
+        path = tmp_path / "account.json"
+        path.write_text(api.account())
+        for options in (
+            {"service_account_json": api.account()},
+            {"service_account_json_file": str(path)},
+            {"application_credentials": str(path)},
+        ):
+            self.both(dns, api, options={"base_url": api.url, **options}, env={"GCE_SERVICE_ACCOUNT": "{}"})
+
     def test_project(self, dns, api):
         """The option wins over the credentials' own."""
         said = self.bad(dns("dns present", NAME, VALUES[0], options=self.options(api, project="other")))
@@ -174,7 +185,7 @@ class TestGcloud(providers.Suite):
 
     def test_conflicts(self, dns, api):
         for more, sentence in (
-            ({"service_account_json": "{}"}, "are the same option: keep one of them"),
+            ({"service_account_json": "{}"}, 'is the same option as "service_account"'),
             ({"service_account_file": "/x"}, 'is the same option as "service_account"'),
             ({"metadata_host": "http://x"}, "metadata_host: "),
             ({"metadata_host": "metadata.example.org"}, "would send a token in the clear"),
