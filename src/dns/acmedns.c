@@ -363,7 +363,6 @@ const struct dns_ops dns_acmedns = {
 	.help = "acme-dns",
 	.options = options,
 	.n_options = N_OPTIONS,
-	.ttl = 1,
 	.patience = {.timeout_ms = 60000, .interval_ms = 2000},
 	.init = init,
 	.clear = clear,

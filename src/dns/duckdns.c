@@ -159,7 +159,6 @@ const struct dns_ops dns_duckdns = {
 	.help = "DuckDNS",
 	.options = options,
 	.n_options = N_OPTIONS,
-	.ttl = 60,
 	.patience = {.timeout_ms = 60000, .interval_ms = 2000},
 	.init = init,
 	.clear = clear,

@@ -266,7 +266,6 @@ const struct dns_ops dns_exec = {
 	.help = "a program of yours",
 	.options = options,
 	.n_options = N_OPTIONS,
-	.ttl = 120,
 	.patience = {.timeout_ms = 60000, .interval_ms = 2000},
 	.init = init,
 	.clear = clear,

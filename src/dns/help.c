@@ -8,6 +8,8 @@
 
 #define WORDS_MAX 8 /* of one provider */
 #define CLOUDDNS  "Google's (gcloud) or CloudDNS.cz (clouddns_cz), as its options tell"
+#define CLOUDDNS_MORE                                                                              \
+	"\n`lintel help providers gcloud` and `lintel help providers clouddns_cz` tell those.\n"
 
 /* What a provider is, for people; NULL = it is none. */
 static const char *help_of(enum conf_provider provider)
@@ -149,6 +151,8 @@ int dns_help(FILE *out, const char *name)
 			fprintf(out, "%s: %s\n", words[total], help_of(i));
 			if (dns_ops_of(i))
 				print_options(out, dns_ops_of(i));
+			else
+				fprintf(out, CLOUDDNS_MORE);
 			return 0;
 		}
 		total += help_of(i) ? n : 0;

@@ -242,7 +242,6 @@ const struct dns_ops dns_httpreq = {
 	.help = "a webhook of one's own",
 	.options = options,
 	.n_options = N_OPTIONS,
-	.ttl = 60,
 	.patience = {.timeout_ms = 60000, .interval_ms = 2000},
 	.init = init,
 	.clear = clear,

@@ -84,7 +84,7 @@ struct dns_ops {
 	const char *help; /* a line for people: whose DNS it is */
 	const struct dns_option *options;
 	size_t n_options;
-	uint32_t ttl;                 /* seconds, unless `ttl` is given */
+	uint32_t ttl;                 /* seconds, unless `ttl` is given; 0 = of no use here */
 	uint32_t ttl_min;             /* the smallest that the provider takes; 0 = any */
 	struct dns_patience patience; /* unless it is configured */
 	/* After the options were taken in: checks what they mean together. No network. -1 with a

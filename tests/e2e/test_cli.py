@@ -111,8 +111,12 @@ def test_help_providers():
         assert done.returncode == 0 and done.stdout.startswith(f"{name}: ")
         assert name == "clouddns" or "propagation_timeout (time, default" in done.stdout
         assert "(null)" not in done.stdout
+        assert ("ttl (whole number, of no use here)" in done.stdout) == (
+            name in ("duckdns", "acmedns", "httpreq", "exec")
+        )
         for line in re.findall(r"^ +environment: (.*?)(?:;.*)?$", done.stdout, re.M):
             assert len(set(line.split(", "))) == len(line.split(", ")), line
+    assert "help providers gcloud" in proxy.command("help", "providers", "clouddns").stdout
     assert proxy.command("help", "providers", "dnsupdate").stdout.startswith("rfc2136: ")
     done = proxy.command("help", "providers", "cloudfare")
     assert done.returncode == 2 and 'did you mean "cloudflare"?' in done.stderr
