@@ -288,6 +288,8 @@ void relay_on_server_readable(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	w->now = clock_mono_ms();
 	n = recv(fd, w->plain, SCRATCH_RECV, 0);
+	if (n < 0 && errno == EPIPE) /* a reset, after the end of its stream (tcp_reset()) */
+		n = 0;
 	if (n < 0) {
 		if (errno == EAGAIN || errno == EINTR)
 			return;

@@ -1,5 +1,6 @@
 """Servers that misbehave at every stage, and streams that are cut. As in test_hostile.py."""
 import http.client
+import os
 import pathlib
 import signal
 import socket
@@ -113,6 +114,36 @@ def test_late_question(stage):
             for _ in range(10):
                 c.send(BLOCK[:10000])
             assert c.read_all() == answer
+
+
+@pytest.mark.short
+def test_end_then_reset(stage):
+    """The server's end of stream and the reset that answers a late question are seen at once: the
+    answer was whole all the same."""
+    answered, asked = threading.Semaphore(0), threading.Semaphore(0)
+
+    def backend(conn):
+        conn.recv(10)
+        conn.sendall(BLOCK[:1000])
+        answered.release()
+        assert asked.acquire(timeout=20)
+        conn.close()
+        answered.release()
+
+    s = stage(backend)
+    for _ in range(5):
+        with client.Client(s.address) as c:
+            c.send(b"question")
+            assert answered.acquire(timeout=20)
+            assert c.read_exactly(1000) == BLOCK[:1000]
+            os.kill(s.daemon.process.pid, signal.SIGSTOP)
+            try:
+                c.send(b"late")  # is ready before the end, so that it is passed on first
+                asked.release()
+                assert answered.acquire(timeout=20)
+            finally:
+                os.kill(s.daemon.process.pid, signal.SIGCONT)
+            assert c.read_all() == b""
 
 
 @pytest.mark.short
