@@ -31,12 +31,22 @@ class Testbed:
 
     def start(self):
         done = subprocess.run(
-            [SCRIPT, "start", *self.options, self.dir], capture_output=True, text=True, timeout=60
+            [SCRIPT, "start", *self.options, self.dir],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={**os.environ, **self.ports()},
         )
         assert done.returncode == 0, done.stderr
         for key, value in re.findall(r"^(\w+)='(.*)'$", done.stdout, re.MULTILINE):
             setattr(self, key.lower(), value)
         return self
+
+    @staticmethod
+    def ports():
+        """Those of this process, where pytest runs several at the same time (xdist)."""
+        worker = os.environ.get("PYTEST_XDIST_WORKER")
+        return {"ACME_TESTBED_PORTS": f"{20000 + 1500 * (int(worker[2:]) % 8)} 1500"} if worker else {}
 
     def stop(self):
         self.do("stop")
