@@ -117,6 +117,28 @@ void dns_call_bearer(struct dns_call *c, const char *token)
 	dns_call_header(c, "Authorization", "Bearer %s", token);
 }
 
+int dns_call_token(const struct dns_job *j, struct dns_call *c, struct dns_account *a, bool again,
+	char *(*fetch_it)(const struct dns_job *j, int64_t *life_s, const struct dns_limits *l,
+		struct error *err),
+	const struct dns_limits *l, struct error *err)
+{
+	int64_t life_s = 0;
+	char *token;
+
+	if (dns_account_enter(a, DNS_TOKEN, l, err) < 0)
+		return -1;
+	token = again ? NULL : dns_account_token(a);
+	if (!token && (token = fetch_it(j, &life_s, l, err)))
+		dns_account_set_token(a, token, life_s);
+	dns_account_leave(a, DNS_TOKEN);
+	if (!token)
+		return -1;
+	dns_call_bearer(c, token);
+	OPENSSL_cleanse(token, strlen(token));
+	free(token);
+	return 0;
+}
+
 void dns_call_basic(struct dns_call *c, const char *user, const char *password)
 {
 	char *plain = mem_printf("%s:%s", user, password);

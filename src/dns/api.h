@@ -115,6 +115,13 @@ void dns_call_header(struct dns_call *c, const char *name, const char *fmt, ...)
 /* "Authorization: Basic ...", "Authorization: Bearer ...". */
 void dns_call_basic(struct dns_call *c, const char *user, const char *password);
 void dns_call_bearer(struct dns_call *c, const char *token);
+/* The same with the account's token; where it has none that is good, or was `again` refused, with
+ * one that `fetch_it` gets: a new string, and its life in seconds; NULL with a sentence. Others of
+ * the account wait for it meanwhile. */
+int dns_call_token(const struct dns_job *j, struct dns_call *c, struct dns_account *a, bool again,
+	char *(*fetch_it)(const struct dns_job *j, int64_t *life_s, const struct dns_limits *l,
+		struct error *err),
+	const struct dns_limits *l, struct error *err);
 /* Sets code and message from members of an object, in `explain`. NULLs are left alone. */
 void dns_reply_explain(struct dns_reply *r, const char *code, const char *message);
 

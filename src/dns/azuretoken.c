@@ -388,7 +388,8 @@ static int64_t life_of(struct json_object *o)
 	return life < 1 ? LIFE_UNKNOWN : life > LIFE_MAX ? LIFE_MAX : life;
 }
 
-static char *fetch_token(const struct dns_job *j, const struct dns_limits *l, struct error *err)
+static char *fetch_token(
+	const struct dns_job *j, int64_t *life_s, const struct dns_limits *l, struct error *err)
 {
 	const struct azure *a = j->provider->own;
 	struct dns_reply r;
@@ -397,7 +398,7 @@ static char *fetch_token(const struct dns_job *j, const struct dns_limits *l, st
 	char *token = rc == 0 ? mem_strdup(answer_text(r.json, "access_token")) : NULL;
 
 	if (token)
-		dns_account_set_token(a->api.account, token, life_of(r.json));
+		*life_s = life_of(r.json);
 	else if (rc == 0)
 		error_set(err, "fetching a token: the answer has no access_token");
 	dns_reply_clear(&r);
@@ -408,18 +409,6 @@ int azure_authorize(const struct dns_job *j, struct dns_call *c, bool again,
 	const struct dns_limits *l, struct error *err)
 {
 	const struct azure *a = j->provider->own;
-	struct dns_account *account = a->api.account;
-	char *token;
 
-	if (dns_account_enter(account, DNS_TOKEN, l, err) < 0)
-		return -1;
-	token = again ? NULL : dns_account_token(account);
-	if (!token)
-		token = fetch_token(j, l, err);
-	dns_account_leave(account, DNS_TOKEN);
-	if (!token)
-		return -1;
-	dns_call_bearer(c, token);
-	wipe(token);
-	return 0;
+	return dns_call_token(j, c, a->api.account, again, fetch_token, l, err);
 }

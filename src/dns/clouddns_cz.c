@@ -76,7 +76,8 @@ static bool explain(struct dns_reply *r)
 }
 
 /* Logs in. A new string; NULL with a sentence. */
-static char *log_in(const struct dns_job *j, const struct dns_limits *l, struct error *err)
+static char *log_in(
+	const struct dns_job *j, int64_t *life_s, const struct dns_limits *l, struct error *err)
 {
 	const struct clouddns *own = j->provider->own;
 	struct json_object *o = json_object_new_object(), *auth;
@@ -95,6 +96,7 @@ static char *log_in(const struct dns_job *j, const struct dns_limits *l, struct 
 		if (!token)
 			error_set(err, "logging in: the answer has no accessToken");
 	}
+	*life_s = LIFE_S;
 	dns_reply_clear(&r);
 	OPENSSL_cleanse((char *)body, strlen(body));
 	json_object_put(o);
@@ -104,21 +106,7 @@ static char *log_in(const struct dns_job *j, const struct dns_limits *l, struct 
 static int authorize(const struct dns_job *j, struct dns_call *c, bool again,
 	const struct dns_limits *l, struct error *err)
 {
-	struct dns_account *account = api_of(j)->account;
-	char *token;
-
-	if (dns_account_enter(account, DNS_TOKEN, l, err) < 0)
-		return -1;
-	token = again ? NULL : dns_account_token(account);
-	if (!token && (token = log_in(j, l, err)))
-		dns_account_set_token(account, token, LIFE_S);
-	dns_account_leave(account, DNS_TOKEN);
-	if (!token)
-		return -1;
-	dns_call_bearer(c, token);
-	OPENSSL_cleanse(token, strlen(token));
-	free(token);
-	return 0;
+	return dns_call_token(j, c, api_of(j)->account, again, log_in, l, err);
 }
 
 static void clear(struct dns_provider *p)

@@ -232,35 +232,12 @@ static char *fetch_impersonated(
 	return token;
 }
 
-/* Adds the account's token, a new one where it has none that is good; the others of the account
- * wait for it meanwhile. */
-static int add_token(const struct dns_job *j, struct dns_call *c, struct dns_account *a, bool again,
-	char *(*fetch_it)(const struct dns_job *j, int64_t *life_s, const struct dns_limits *l,
-		struct error *err),
-	const struct dns_limits *l, struct error *err)
-{
-	int64_t life_s = 0;
-	char *token;
-
-	if (dns_account_enter(a, DNS_TOKEN, l, err) < 0)
-		return -1;
-	token = again ? NULL : dns_account_token(a);
-	if (!token && (token = fetch_it(j, &life_s, l, err)))
-		dns_account_set_token(a, token, life_s);
-	dns_account_leave(a, DNS_TOKEN);
-	if (!token)
-		return -1;
-	dns_call_bearer(c, token);
-	wipe(token);
-	return 0;
-}
-
 static int authorize_iam(const struct dns_job *j, struct dns_call *c, bool again,
 	const struct dns_limits *l, struct error *err)
 {
 	const struct gcloud *g = j->provider->own;
 
-	return add_token(j, c, g->iam.account, again, fetch_own, l, err);
+	return dns_call_token(j, c, g->iam.account, again, fetch_own, l, err);
 }
 
 static int authorize_api(const struct dns_job *j, struct dns_call *c, bool again,
@@ -268,7 +245,7 @@ static int authorize_api(const struct dns_job *j, struct dns_call *c, bool again
 {
 	const struct gcloud *g = j->provider->own;
 
-	return add_token(j, c, g->api.account, again,
+	return dns_call_token(j, c, g->api.account, again,
 		dns_value(j->provider, GCLOUD_IMPERSONATE) ? fetch_impersonated : fetch_own, l,
 		err);
 }

@@ -132,8 +132,9 @@ static int sign(const struct dns_job *j, struct dns_call *c, bool again, const s
 
 /* --- tokens --- */
 
-/* A new one, which the account keeps. NULL with a sentence. */
-static char *fetch_token(const struct dns_job *j, const struct dns_limits *l, struct error *err)
+/* A new one. NULL with a sentence. */
+static char *fetch_token(
+	const struct dns_job *j, int64_t *life_s, const struct dns_limits *l, struct error *err)
 {
 	const struct own *own = j->provider->own;
 	struct dns_call c = {.step = "asking for an OAuth2 token",
@@ -142,49 +143,23 @@ static char *fetch_token(const struct dns_job *j, const struct dns_limits *l, st
 		.body = "grant_type=client_credentials&scope=all",
 		.content_type = "application/x-www-form-urlencoded",
 		.anonymous = true};
-	const char *text = NULL;
 	struct json_object *life;
 	struct dns_reply r;
 	char *token = NULL;
-	int64_t life_s;
 
 	dns_call_basic(&c, dns_value(j->provider, OVH_CLIENT_ID),
 		dns_value(j->provider, OVH_CLIENT_SECRET));
 	if (dns_api_call(j, &own->api, &c, &r, l, err) == 0) {
-		text = answer_text(r.json, "access_token");
-		if (!text)
+		token = mem_strdup(answer_text(r.json, "access_token"));
+		if (!token)
 			error_set(err, "%s: the answer has no access_token", c.step);
-	}
-	if (text) {
 		life = answer_member(r.json, "expires_in", json_type_int);
-		life_s = life ? json_object_get_int64(life) : LIFE_S;
-		if (life_s < 1 || life_s > LIFE_MAX_S)
-			life_s = life_s < 1 ? 1 : LIFE_MAX_S;
-		dns_account_set_token(own->api.account, text, life_s);
-		token = mem_strdup(text);
+		*life_s = life ? json_object_get_int64(life) : LIFE_S;
+		if (*life_s < 1 || *life_s > LIFE_MAX_S)
+			*life_s = *life_s < 1 ? 1 : LIFE_MAX_S;
 	}
 	dns_reply_clear(&r);
 	return token;
-}
-
-static int add_token(const struct dns_job *j, struct dns_call *c, bool again,
-	const struct dns_limits *l, struct error *err)
-{
-	struct dns_account *account = ovh_api(j)->account;
-	char *token;
-
-	if (dns_account_enter(account, DNS_TOKEN, l, err) < 0)
-		return -1;
-	token = again ? NULL : dns_account_token(account);
-	if (!token)
-		token = fetch_token(j, l, err);
-	dns_account_leave(account, DNS_TOKEN);
-	if (!token)
-		return -1;
-	dns_call_bearer(c, token);
-	OPENSSL_cleanse(token, strlen(token));
-	free(token);
-	return 0;
 }
 
 static int authorize(const struct dns_job *j, struct dns_call *c, bool again,
@@ -195,7 +170,7 @@ static int authorize(const struct dns_job *j, struct dns_call *c, bool again,
 	if (dns_value(j->provider, OVH_APPLICATION_KEY))
 		return sign(j, c, again, l, err);
 	if (!token)
-		return add_token(j, c, again, l, err);
+		return dns_call_token(j, c, ovh_api(j)->account, again, fetch_token, l, err);
 	dns_call_bearer(c, token);
 	return 0;
 }
