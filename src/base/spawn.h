@@ -1,8 +1,9 @@
 /* Programs of others, for a process that may start none itself: the sandbox forbids execve(). A
  * helper process does it (helper.h), forked at start, before privileges are dropped and before
  * there is any thread. It knows the command lines that it was started with and runs no others, so
- * that a daemon that was taken over cannot use it to run what it likes; only words that follow are
- * told with each run. No shell is ever in between.
+ * that a daemon that was taken over cannot name a program; only words that follow are told with
+ * each run. No shell is ever in between. What a program reads from where the daemon may write (HOME
+ * may be state_dir) is the program's affair: lintel.yaml(5) warns of it.
  *
  * One helper in a process. Commands are numbered as they were given. */
 #ifndef LINTEL_BASE_SPAWN_H
