@@ -1,8 +1,7 @@
-"""The provider `acmedns` against acme-dns in memory (dns_acmedns.py), and lego where it knows acme-dns.
+"""The provider `acmedns` against acme-dns in memory (dns_acmedns.py).
 Nothing is ever removed there: what the Suite says of cleanup reads differently here."""
 import json
 import os
-import shutil
 import signal
 import time
 
@@ -239,44 +238,6 @@ class TestAcmedns(providers.Suite):
         options = {"api_base": api.url, "storage_path": str(storage)}
         assert sentence in self.bad(dns("dns present", NAME, VALUES[0], options=options))
         assert storage.read_text() == text and not api.requests
-
-    # A client that is known to be good
-
-    @pytest.fixture
-    def lego(self, bed, api, storage):
-        """Gets a certificate for a name with lego: whether, and what it says."""
-        env = {"ACME_DNS_API_BASE": api.url, "ACME_DNS_STORAGE_PATH": str(storage)}
-
-        def get(domain):
-            good, said = bed.lego(storage.parent / "lego", "acme-dns", env, domain)
-            if "unrecognized DNS provider" in said:
-                pytest.skip("this lego was built without acme-dns, as Debian's is")
-            return good, said
-
-        return get
-
-    @pytest.mark.skipif(not shutil.which("lego"), reason="lego is not installed")
-    def test_lego_registers_and_lintel_goes_on(self, run, bed, api, storage, lego):
-        """lego can use this server, and its file is ours."""
-        storage.parent.mkdir()
-        good, said = lego("www.example.test")
-        assert not good and CNAMES["_acme-challenge.www.example.test"] in said, said
-        good, said = lego("www.example.test")
-        assert good, said
-        config = proxy.basic([proxy.free_address()])
-        options = {"api_base": api.url, "storage_path": str(storage)}
-        config["autocert"] = self.autocert(bed, api, options, domains=["www.example.test"])
-        daemon = run(config)
-        bed.verify(daemon.dir / "state/certs/cert.crt", ["www.example.test"])
-        assert api.requests.count("POST /acme/register") == 1
-
-    @pytest.mark.skipif(not shutil.which("lego"), reason="lego is not installed")
-    def test_lintel_registers_and_lego_goes_on(self, dns, api, storage, lego):
-        options = {"api_base": api.url, "storage_path": str(storage)}
-        self.good(dns("dns present", "_acme-challenge.www.example.test", VALUES[0], options=options))
-        good, said = lego("www.example.test")
-        assert good, said
-        assert api.requests.count("POST /acme/register") == 1
 
     # Options
 
