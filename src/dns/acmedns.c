@@ -72,12 +72,6 @@ static bool explain(struct dns_reply *r)
 	return false;
 }
 
-static void clear(struct dns_provider *p)
-{
-	dns_api_clear(p->own);
-	free(p->own);
-}
-
 static int init(struct dns_provider *p, struct error *err)
 {
 	struct dns_api *api = p->own = mem_zalloc(sizeof(*api));
@@ -365,7 +359,7 @@ const struct dns_ops dns_acmedns = {
 	.n_options = N_OPTIONS,
 	.patience = {.timeout_ms = 60000, .interval_ms = 2000},
 	.init = init,
-	.clear = clear,
+	.clear = dns_api_free,
 	.batch = DNS_PER_ZONE,
 	.present = present,
 	.cleanup = cleanup,

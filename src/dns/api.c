@@ -83,6 +83,12 @@ void dns_api_clear(struct dns_api *api)
 	api->base = NULL;
 }
 
+void dns_api_free(struct dns_provider *p)
+{
+	dns_api_clear(p->own);
+	free(p->own);
+}
+
 void dns_url_encode(struct str *s, const char *text)
 {
 	for (; *text; text++) {

@@ -99,6 +99,9 @@ struct dns_api {    /* part of a provider's `own` */
 int dns_api_init(struct dns_provider *p, struct dns_api *api, const char *base,
 	const char *credentials, unsigned rate, int64_t per_ms, struct error *err);
 void dns_api_clear(struct dns_api *api);
+/* The clear() of a provider whose `own` has nothing to free but a struct dns_api, its first member.
+ */
+void dns_api_free(struct dns_provider *p);
 /* Another URL of the options, which is checked in the same way; `otherwise` where it is not given.
  * Returns new, without a slash at the end; NULL with a sentence. */
 char *dns_api_url(

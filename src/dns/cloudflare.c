@@ -83,12 +83,6 @@ static bool explain(struct dns_reply *r)
 	return success && !json_object_get_boolean(success);
 }
 
-static void clear(struct dns_provider *p)
-{
-	dns_api_clear(p->own);
-	free(p->own);
-}
-
 static int init(struct dns_provider *p, struct error *err)
 {
 	struct dns_api *api = p->own = mem_zalloc(sizeof(*api));
@@ -309,7 +303,7 @@ const struct dns_ops dns_cloudflare = {
 	.ttl_min = 60,
 	.patience = {.timeout_ms = 120000, .interval_ms = 2000},
 	.init = init,
-	.clear = clear,
+	.clear = dns_api_free,
 	.batch = DNS_PER_NAME,
 	.present = present,
 	.cleanup = cleanup,

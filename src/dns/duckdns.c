@@ -50,12 +50,6 @@ static bool explain(struct dns_reply *r)
 	return !good;
 }
 
-static void clear(struct dns_provider *p)
-{
-	dns_api_clear(p->own);
-	free(p->own);
-}
-
 static int init(struct dns_provider *p, struct error *err)
 {
 	struct dns_api *api = p->own = mem_zalloc(sizeof(*api));
@@ -161,7 +155,7 @@ const struct dns_ops dns_duckdns = {
 	.n_options = N_OPTIONS,
 	.patience = {.timeout_ms = 60000, .interval_ms = 2000},
 	.init = init,
-	.clear = clear,
+	.clear = dns_api_free,
 	.batch = DNS_SINGLE,
 	.present = present,
 	.cleanup = cleanup,

@@ -133,12 +133,6 @@ static int check_header(const struct dns_provider *p, const char *line, struct e
 	return rc;
 }
 
-static void clear(struct dns_provider *p)
-{
-	dns_api_clear(p->own);
-	free(p->own);
-}
-
 static int init(struct dns_provider *p, struct error *err)
 {
 	struct dns_api *api = p->own = mem_zalloc(sizeof(*api));
@@ -244,7 +238,7 @@ const struct dns_ops dns_httpreq = {
 	.n_options = N_OPTIONS,
 	.patience = {.timeout_ms = 60000, .interval_ms = 2000},
 	.init = init,
-	.clear = clear,
+	.clear = dns_api_free,
 	.batch = DNS_PER_NAME,
 	.present = present,
 	.cleanup = cleanup,
