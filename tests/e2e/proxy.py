@@ -1,4 +1,5 @@
 """Starting, watching and stopping lintel."""
+import contextlib
 import ctypes
 import http.client
 import json
@@ -195,6 +196,21 @@ class Lintel:
 
     def signal(self, number):
         self.process.send_signal(number)
+
+    @contextlib.contextmanager
+    def paused(self):
+        """None of its threads runs inside the block: SIGSTOP takes effect some time after kill()."""
+
+        def state(task):
+            return (task / "stat").read_text().rpartition(")")[2].split()[0]
+
+        self.signal(signal.SIGSTOP)
+        try:
+            tasks = pathlib.Path(f"/proc/{self.pid}/task")
+            wait_until("every thread to stop", lambda: {state(t) for t in tasks.iterdir()} == {"T"})
+            yield
+        finally:
+            self.signal(signal.SIGCONT)
 
     def wait(self, seconds=60):
         """Waits for the end; the exit status."""

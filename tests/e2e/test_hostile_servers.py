@@ -1,6 +1,5 @@
 """Servers that misbehave at every stage, and streams that are cut. As in test_hostile.py."""
 import http.client
-import os
 import pathlib
 import signal
 import socket
@@ -136,13 +135,10 @@ def test_end_then_reset(stage):
             c.send(b"question")
             assert answered.acquire(timeout=20)
             assert c.read_exactly(1000) == BLOCK[:1000]
-            os.kill(s.daemon.process.pid, signal.SIGSTOP)
-            try:
+            with s.daemon.paused():
                 c.send(b"late")  # is ready before the end, so that it is passed on first
                 asked.release()
                 assert answered.acquire(timeout=20)
-            finally:
-                os.kill(s.daemon.process.pid, signal.SIGCONT)
             assert c.read_all() == b""
 
 
@@ -433,10 +429,9 @@ def test_queue_of_a_removed_listener(two_fronts):
     daemon = two_fronts
     a, b = daemon.addresses
     daemon.change(listen=daemon.config["listen"][:1], routes=daemon.config["routes"][:1])
-    daemon.signal(signal.SIGSTOP)
-    socks = [client.connect(b) for _ in range(50)]
-    daemon.signal(signal.SIGHUP)
-    daemon.signal(signal.SIGCONT)
+    with daemon.paused():
+        socks = [client.connect(b) for _ in range(50)]
+        daemon.signal(signal.SIGHUP)
     for sock in socks:
         with client.Client(sock) as c:
             assert c.read_all() == b"b"

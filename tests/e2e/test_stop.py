@@ -93,10 +93,9 @@ def test_second_signal_stops_at_once(front):
 def test_queued_connections_are_accepted(front):
     """Connections that the kernel had accepted before the signal are served."""
     daemon = front(handler=says("served"))
-    daemon.signal(signal.SIGSTOP)
-    socks = [client.connect(daemon.address) for _ in range(20)]
-    daemon.signal(signal.SIGTERM)
-    daemon.signal(signal.SIGCONT)
+    with daemon.paused():
+        socks = [client.connect(daemon.address) for _ in range(20)]
+        daemon.signal(signal.SIGTERM)
     got = []
 
     def finish(sock):
