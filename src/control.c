@@ -300,7 +300,7 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (c->draining)
 		return;
-	resolver_tick(c->resolver, &c->servers);
+	resolver_tick(c->resolver, c->snapshot->routes);
 	renewals_tick(&c->renewals);
 }
 

@@ -20,7 +20,8 @@ struct host {
 	struct endpoints found;
 	bool wanted, running, failing;
 	int64_t asked;     /* ms */
-	uint64_t failures; /* of connects, when it was asked */
+	uint64_t failures; /* of connects to all servers of that name, now */
+	uint64_t known;    /* the same, when it was asked */
 };
 
 struct resolver {
@@ -124,7 +125,7 @@ static void lookup_done(struct job *job)
 	free(l);
 }
 
-static void start_lookup(struct host *h, uint64_t failures)
+static void start_lookup(struct host *h)
 {
 	struct lookup *l = mem_zalloc(sizeof(*l));
 
@@ -133,7 +134,7 @@ static void start_lookup(struct host *h, uint64_t failures)
 	l->resolver = h->resolver;
 	address_copy(&l->address, &h->address);
 	h->asked = clock_mono_ms();
-	h->failures = failures;
+	h->known = h->failures;
 	h->running = jobs_submit(h->resolver->jobs, &l->job);
 	if (!h->running) { /* the next tick tries again */
 		address_clear(&l->address);
@@ -177,7 +178,7 @@ const struct endpoints *resolver_get(void *resolver, const struct address *addre
 		address_copy(&h->address, address);
 		if (!tsearch(h, &r->hosts, compare_hosts))
 			abort(); /* out of memory */
-		start_lookup(h, 0);
+		start_lookup(h);
 	}
 	h->wanted = true;
 	return &h->found;
@@ -221,30 +222,45 @@ void resolver_end(struct resolver *r)
 	free(u.v);
 }
 
-struct tick {
-	const struct servers *servers;
-	int64_t now;
-};
+static void forget_failures(const void *node, VISIT visit, void *arg)
+{
+	(void)arg;
+	if (visit == postorder || visit == leaf)
+		(*(struct host *const *)node)->failures = 0;
+}
+
+static void count_failures(struct resolver *r, const struct routes *routes)
+{
+	twalk_r(r->hosts, forget_failures, NULL);
+	for (size_t i = 0; i < routes->n; i++) {
+		for (size_t t = 0; t < routes->v[i].n_targets; t++) {
+			const struct server *s = routes->v[i].targets[t].server;
+			struct host *h =
+				s->address.kind == ADDRESS_NAME ? find(r, &s->address) : NULL;
+
+			if (h)
+				h->failures +=
+					atomic_load_explicit(&s->failures, memory_order_relaxed);
+		}
+	}
+}
 
 static void tick_host(const void *node, VISIT visit, void *arg)
 {
 	struct host *h = *(struct host *const *)node;
-	const struct tick *t = arg;
-	const struct server *s;
-	uint64_t failures = 0;
+	const int64_t *now = arg;
 
-	if ((visit != postorder && visit != leaf) || h->running)
-		return;
-	s = servers_find(t->servers, &h->address);
-	if (s)
-		failures = atomic_load_explicit(&s->failures, memory_order_relaxed);
-	if (t->now - h->asked >= (h->failing ? FAILED_MS : AGAIN_MS) || failures != h->failures)
-		start_lookup(h, failures);
+	if ((visit == postorder || visit == leaf) && !h->running &&
+		(*now - h->asked >= (h->failing ? FAILED_MS : AGAIN_MS) || h->failures != h->known))
+		start_lookup(h);
 }
 
-void resolver_tick(struct resolver *r, const struct servers *servers)
+void resolver_tick(struct resolver *r, const struct routes *routes)
 {
-	struct tick t = {.servers = servers, .now = clock_mono_ms()};
+	int64_t now = clock_mono_ms();
 
-	twalk_r(r->hosts, tick_host, &t);
+	if (!r->hosts)
+		return;
+	count_failures(r, routes);
+	twalk_r(r->hosts, tick_host, &now);
 }

@@ -17,7 +17,7 @@ const struct endpoints *resolver_get(void *resolver, const struct address *addre
 /* Around a routes_build(): names that were not asked for in between are forgotten. */
 void resolver_begin(struct resolver *r);
 void resolver_end(struct resolver *r);
-/* Once a second: starts what is due. `servers` tells of connect failures. */
-void resolver_tick(struct resolver *r, const struct servers *servers);
+/* Once a second: starts what is due. The servers of `routes` tell of connect failures. */
+void resolver_tick(struct resolver *r, const struct routes *routes);
 
 #endif

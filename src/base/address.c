@@ -257,3 +257,24 @@ bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
 {
 	return a->len == b->len && memcmp(&a->sa, &b->sa, a->len) == 0;
 }
+
+const void *inet_bytes(const struct inet_address *a, size_t *len)
+{
+	if (a->sa.sa_family == AF_INET) {
+		*len = sizeof(a->in.sin_addr);
+		return &a->in.sin_addr;
+	}
+	if (a->sa.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr)) {
+		*len = sizeof(a->in.sin_addr);
+		return &a->in6.sin6_addr.s6_addr[12];
+	}
+	*len = a->sa.sa_family == AF_INET6 ? sizeof(a->in6.sin6_addr) : 0;
+	return &a->in6.sin6_addr;
+}
+
+const char *inet_text(char out[ENDPOINT_TEXT_SIZE], const struct inet_address *a)
+{
+	struct endpoint e = {.in6 = a->in6, .len = sizeof(sa_family_t)};
+
+	return endpoint_text(out, &e);
+}

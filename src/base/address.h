@@ -57,4 +57,20 @@ int address_to_endpoint(const struct address *a, struct endpoint *e, struct erro
 const char *endpoint_text(char out[ENDPOINT_TEXT_SIZE], const struct endpoint *e);
 bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
 
+/* Where a client comes from. AF_UNIX and AF_UNSPEC: this machine, without an address. Smaller than
+ * an endpoint, as each connection has one. */
+struct inet_address {
+	union {
+		struct sockaddr sa;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	};
+};
+
+/* The address without the port: 4 bytes, also of an IPv4-mapped one, or 16; *len is 0 without one.
+ * Borrows from `a`. */
+const void *inet_bytes(const struct inet_address *a, size_t *len);
+/* As endpoint_text(); "unix:" for a local one. Returns `out`. */
+const char *inet_text(char out[ENDPOINT_TEXT_SIZE], const struct inet_address *a);
+
 #endif

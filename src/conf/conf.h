@@ -52,7 +52,11 @@ struct conf_tls {
 struct conf_server { /* one entry of a route's backends */
 	struct conf_place place;
 	struct address address; /* never ADDRESS_ANY */
+	int weight;             /* 1 to 256 */
+	bool backup;            /* gets connections when no other is left */
 };
+
+enum conf_balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST_CONN, BALANCE_RANDOM, BALANCE_SOURCE };
 
 struct conf_route {
 	struct conf_place place;
@@ -60,6 +64,7 @@ struct conf_route {
 	struct conf_strings listeners; /* names; empty = all TLS listeners. Checked to exist */
 	struct conf_server *servers;   /* at least one */
 	size_t n_servers;
+	enum conf_balance balance;
 	int64_t connect_ms, idle_ms, half_closed_ms;
 	bool has_alpn; /* the route's own list, which may be empty, wins over tls.alpn */
 	struct conf_strings alpn;

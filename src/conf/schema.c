@@ -224,8 +224,9 @@ static const struct option_word log_format_words[] = {
 static const struct option_word redirect_words[] = {{"https", 0, false}, {0}};
 static const struct option_word version_words[] = {
 	{"1.2", 0x0303, false}, {"1.3", 0x0304, false}, {0}}; /* TLS1_2_VERSION, TLS1_3_VERSION */
-static const struct option_word balance_words[] = {{"round_robin", 0, false},
-	{"least_conn", 1, false}, {"random", 2, false}, {"source", 3, false}, {0}};
+static const struct option_word balance_words[] = {{"round_robin", BALANCE_ROUND_ROBIN, false},
+	{"least_conn", BALANCE_LEAST_CONN, false}, {"random", BALANCE_RANDOM, false},
+	{"source", BALANCE_SOURCE, false}, {0}};
 static const struct option_word proxy_words[] = {
 	{"none", 0, false}, {"v1", 1, false}, {"v2", 2, false}, {0}};
 static const struct option_word health_words[] = {
@@ -324,7 +325,8 @@ static MAP(tls, struct conf_tls, offsetof(struct conf_tls, place));
 static const struct option server_rows[] = {
 	ROW("address", ADDRESS, .flags = OPTION_REQUIRED, AT(conf_server, address),
 		.check_address = check_server_address),
-	LATER("weight", INT, .fallback = "1", .min = 1, .max = 256),
+	ROW("weight", INT, AT(conf_server, weight), .fallback = "1", .min = 1, .max = 256),
+	ROW("backup", BOOL, AT(conf_server, backup), .fallback = "false"),
 };
 static MAP(server, struct conf_server, offsetof(struct conf_server, place));
 
@@ -357,7 +359,8 @@ static const struct option route_rows[] = {
 	ROW("backends", MAPS, .flags = OPTION_REQUIRED | OPTION_SHORT, AT(conf_route, servers),
 		.max = 10000, .map = &schema_server,
 		.count = offsetof(struct conf_route, n_servers)),
-	LATER("balance", ENUM, .fallback = "round_robin", .words = balance_words),
+	ROW("balance", ENUM, AT(conf_route, balance), .fallback = "round_robin",
+		.words = balance_words),
 	LATER("proxy_protocol", ENUM, .fallback = "none", .words = proxy_words),
 	ROW("health_check", MAP, .map = &schema_health_check),
 	ROW("timeouts", MAP, .map = &schema_timeouts),

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "proxy/connect.h"
 #include "tls/error.h"
 
 #define RECORD_MAX (16u << 10) /* plain bytes of a TLS record (RFC 8446, section 5.1) */
@@ -206,7 +207,7 @@ static void send_connecting(struct session *s, const unsigned char *data, size_t
 		ssize_t n = send(s->backend.fd, data, len, MSG_NOSIGNAL);
 
 		if (n >= 0) {
-			session_connected(s);
+			connect_succeeded(s);
 			send_to_server(s, data + n, len - (size_t)n);
 			return;
 		}
@@ -217,7 +218,7 @@ static void send_connecting(struct session *s, const unsigned char *data, size_t
 		abort();
 	conn_pause(&s->client);
 	if (err != EAGAIN && err != ENOTCONN && err != EINTR)
-		session_connect_failed(s, err);
+		connect_failed(s, err);
 }
 
 /* False when the session died of it. */

@@ -1,98 +1,22 @@
 #include "proxy/route.h"
 
-#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/names.h"
+#include "base/str.h"
+#include "proxy/balance.h"
 
-struct server *server_ref(struct server *s)
-{
-	atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
-	return s;
-}
-
-void server_unref(struct server *s)
-{
-	if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
-		return;
-	address_clear(&s->address);
-	free(s);
-}
-
-static int compare_servers(const void *a, const void *b)
-{
-	return strcmp(
-		((const struct server *)a)->address.text, ((const struct server *)b)->address.text);
-}
-
-struct server *servers_find(const struct servers *all, const struct address *address)
-{
-	const struct server key = {.address = *address};
-	struct server *const *found = tfind(&key, &all->tree, compare_servers);
-
-	return found ? *found : NULL;
-}
-
-struct server *servers_get(struct servers *all, const struct address *address)
-{
-	struct server *s = servers_find(all, address);
-
-	if (s)
-		return server_ref(s);
-	s = mem_zalloc(sizeof(*s));
-	atomic_init(&s->refs, 1);
-	address_copy(&s->address, address);
-	if (!tsearch(s, &all->tree, compare_servers))
-		abort(); /* out of memory */
-	return server_ref(s);
-}
-
-struct unused { /* servers that only the registry refers to */
-	struct server **v;
-	size_t n;
-};
-
-static void collect_unused(const void *node, VISIT visit, void *arg)
-{
-	struct server *s = *(struct server *const *)node;
-	struct unused *u = arg;
-
-	if ((visit == postorder || visit == leaf) &&
-		atomic_load_explicit(&s->refs, memory_order_acquire) == 1)
-		*(struct server **)mem_grow(&u->v, u->n++, sizeof(*u->v)) = s;
-}
-
-void servers_sweep(struct servers *all)
-{
-	struct unused u = {0};
-
-	twalk_r(all->tree, collect_unused, &u);
-	for (size_t i = 0; i < u.n; i++) {
-		tdelete(u.v[i], &all->tree, compare_servers);
-		server_unref(u.v[i]);
-	}
-	free(u.v);
-}
-
-static void unref_node(void *node)
-{
-	server_unref(node);
-}
-
-void servers_clear(struct servers *all)
-{
-	tdestroy(all->tree, unref_node);
-	all->tree = NULL;
-}
-
-static void build_target(struct target *t, const struct conf_server *conf, struct servers *servers,
-	routes_resolve *resolve, void *arg)
+static void build_target(struct target *t, const char *key, const struct conf_server *conf,
+	struct servers *servers, routes_resolve *resolve, void *arg)
 {
 	const struct endpoints *found;
 
-	t->server = servers_get(servers, &conf->address);
+	t->server = servers_get(servers, key, &conf->address);
+	t->weight = (unsigned)conf->weight;
+	t->backup = conf->backup;
+	t->hash = balance_hash(conf->address.text, strlen(conf->address.text));
 	if (conf->address.kind != ADDRESS_NAME) {
 		t->endpoints = mem_zalloc(sizeof(*t->endpoints));
 		t->n = address_to_endpoint(&conf->address, t->endpoints, NULL) == 0;
@@ -103,11 +27,23 @@ static void build_target(struct target *t, const struct conf_server *conf, struc
 	t->endpoints = t->n ? mem_dup(found->v, found->n * sizeof(*found->v)) : NULL;
 }
 
+static char *key_of(const struct conf_route *route)
+{
+	struct str key = {0};
+
+	str_addf(&key, "%s", route->hosts.v[0]);
+	for (size_t i = 0; i < route->listeners.n; i++)
+		str_addf(&key, "%c%s", i ? ',' : '@', route->listeners.v[i]);
+	return key.data;
+}
+
 static void build_route(struct route *r, const struct conf *conf, const struct conf_route *from,
 	struct servers *servers, routes_resolve *resolve, void *arg)
 {
 	*r = (struct route){
+		.key = key_of(from),
 		.policy.min_version = from->min_version ? from->min_version : conf->tls.min_version,
+		.balance = from->balance,
 		.connect_ms = from->connect_ms,
 		.idle_ms = from->idle_ms,
 		.half_closed_ms = from->half_closed_ms,
@@ -117,11 +53,8 @@ static void build_route(struct route *r, const struct conf *conf, const struct c
 		tls_alpn_wire(from->has_alpn ? &from->alpn : &conf->tls.alpn, &r->policy.alpn_len);
 	r->targets = mem_zalloc(from->n_servers * sizeof(*r->targets));
 	for (size_t i = 0; i < from->n_servers; i++)
-		build_target(&r->targets[i], &from->servers[i], servers, resolve, arg);
-	r->turn = mem_zalloc((size_t)conf->workers * sizeof(*r->turn));
-	for (int i = 0; i < conf->workers;
-		i++) /* so that workers do not all start with the first */
-		atomic_init(&r->turn[i], (unsigned)i);
+		build_target(&r->targets[i], r->key, &from->servers[i], servers, resolve, arg);
+	r->turns = balance_turns_new(r, (size_t)conf->workers);
 }
 
 static bool serves(const struct conf_route *route, const char *listener)
@@ -179,7 +112,8 @@ void routes_unref(struct routes *r)
 		}
 		free(r->v[i].targets);
 		free(r->v[i].policy.alpn);
-		free(r->v[i].turn);
+		free(r->v[i].turns);
+		free(r->v[i].key);
 	}
 	for (size_t l = 0; l < r->n_listeners; l++)
 		names_free(r->by_listener[l]);

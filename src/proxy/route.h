@@ -1,9 +1,6 @@
 /* Routes: which backend gets the decrypted bytes, by listener and server name. A route's backend is
- * a set of servers, each with the addresses known at the moment.
- *
- * A struct server lives across reloads in control's registry, for its counters; workers reach it
- * through the routes and pin it while a session uses it. struct routes is immutable once published
- * (but for the turns, each written by one worker). */
+ * a set of servers, each with the addresses known at the moment. struct routes is immutable once
+ * published (but for the turns, each written by one worker). */
 #ifndef LINTEL_PROXY_ROUTE_H
 #define LINTEL_PROXY_ROUTE_H
 
@@ -12,27 +9,8 @@
 
 #include "base/address.h"
 #include "conf/conf.h"
+#include "proxy/server.h"
 #include "tls/handshake.h"
-
-struct server {
-	atomic_uint refs;
-	struct address address; /* its identity */
-	atomic_uint_fast64_t active, connects, failures;
-};
-
-/* Control's registry of all servers, by address. Control thread only. */
-struct servers {
-	void *tree; /* of tsearch() */
-};
-
-/* The server with this address, made when new. New reference. */
-struct server *servers_get(struct servers *all, const struct address *address);
-/* The same, NULL when there is none. Borrowed. */
-struct server *servers_find(const struct servers *all, const struct address *address);
-void servers_sweep(struct servers *all); /* forgets those that nobody else refers to */
-void servers_clear(struct servers *all);
-struct server *server_ref(struct server *s);
-void server_unref(struct server *s);
 
 struct endpoints { /* the addresses of one host name */
 	struct endpoint *v;
@@ -43,14 +21,23 @@ struct target { /* a server as a route sees it */
 	struct server *server;
 	struct endpoint *endpoints; /* tried in this order */
 	size_t n;                   /* 0 = its name is not resolved (yet) */
+	unsigned weight;
+	bool backup;
+	uint64_t hash; /* of its address, for balance: source */
 };
 
 struct route {
+	/* What it is called, over reloads: its first host, and "@LISTENER,..." where it has
+	 * listeners of its own. */
+	char *key;
 	struct tls_policy policy;
 	struct target *targets;
 	size_t n_targets;
+	enum conf_balance balance;
+	unsigned fall; /* connects that fail in a row take a server out; 0 = none do */
+	int64_t slow_start_ms;
 	int64_t connect_ms, idle_ms, half_closed_ms;
-	atomic_uint *turn; /* whose turn it is, one for each worker */
+	void *turns; /* of each worker: balance_turns() */
 };
 
 struct routes {

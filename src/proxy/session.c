@@ -14,13 +14,13 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "proxy/connect.h"
 #include "proxy/relay.h"
 #include "tls/error.h"
 
-#define TICKETS_WAIT_MS 20  /* for something to be sent with; a turn of the wheel comes on top */
-#define ASK_AGAIN_MS    100 /* a server whose queue is full */
+#define TICKETS_WAIT_MS 20 /* for something to be sent with; a turn of the wheel comes on top */
 
-static void session_set_state(struct session *s, enum session_state state)
+void session_set_state(struct session *s, enum session_state state)
 {
 	/* Which state may follow which: rows from, columns to. */
 	static const bool allowed[4][4] = {
@@ -35,8 +35,7 @@ static void session_set_state(struct session *s, enum session_state state)
 
 void session_log(struct session *s, enum log_level level, const char *fmt, ...)
 {
-	char text[ERROR_MAX], peer[ENDPOINT_TEXT_SIZE], name[2 * NAME_SIZE] = "";
-	struct endpoint e = {.len = sizeof(e.un)};
+	char text[ERROR_MAX], client[ENDPOINT_TEXT_SIZE], name[2 * NAME_SIZE] = "";
 	const char *sni = s->handshake ? s->handshake->name : "";
 	va_list ap;
 
@@ -45,26 +44,24 @@ void session_log(struct session *s, enum log_level level, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	if (s->client.fd < 0 || getpeername(s->client.fd, &e.sa, &e.len) < 0)
-		snprintf(peer, sizeof(peer), "a client that is gone");
-	else
-		endpoint_text(peer, &e);
 	str_escape(name, sizeof(name), sni, strlen(sni));
-	log_write(level, "%s%s%s: %s", peer, *sni ? " for " : "", name, text);
+	log_write(
+		level, "%s%s%s: %s", inet_text(client, &s->from), *sni ? " for " : "", name, text);
 }
 
 /* Ending */
 
-static void let_go(struct session *s)
+void session_let_go(struct session *s)
 {
 	snapshot_unref(s->snapshot);
 	s->snapshot = NULL;
 	s->route = NULL;
+	connect_clear(s);
 	free(s->handshake);
 	s->handshake = NULL;
 }
 
-static void unpin_server(struct session *s)
+void session_unpin_server(struct session *s)
 {
 	if (!s->server)
 		return;
@@ -110,133 +107,9 @@ void session_free(struct session *s)
 	if (s->pending)
 		evbuffer_free(s->pending);
 	free(s->tickets);
-	unpin_server(s);
-	let_go(s);
+	session_unpin_server(s);
+	session_let_go(s);
 	free(s);
-}
-
-/* Connecting */
-
-static const struct conn_events conn_events;
-
-static void on_connect_event(evutil_socket_t fd, short what, void *arg)
-{
-	struct session *s = arg;
-	socklen_t len = sizeof(int);
-	int err = 0;
-
-	(void)what;
-	s->worker->now = clock_mono_ms();
-	s->backend.watched = false; /* it was for once */
-	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
-		err = errno;
-	if (err)
-		session_connect_failed(s, err);
-	else
-		session_connected(s);
-	session_settle(s);
-}
-
-/* Returns 0 when the connect is under way or done, else an errno value. TCP asks a server whose
- * queue is full again by itself; a unix socket leaves that to us. */
-static int ask_server(struct session *s, int fd, const struct endpoint *e)
-{
-	int64_t until = s->connect_until;
-
-	s->full = false;
-	if (connect(fd, &e->sa, e->len) < 0 && errno != EINPROGRESS) {
-		if (errno != EAGAIN || e->sa.sa_family != AF_UNIX)
-			return errno;
-		s->full = true;
-		if (until > s->worker->now + ASK_AGAIN_MS)
-			until = s->worker->now + ASK_AGAIN_MS;
-	}
-	wheel_set(&s->worker->wheel, &s->timer, until);
-	return 0;
-}
-
-static int start_connect(struct session *s, struct target *t, const struct endpoint *e)
-{
-	int one = 1, fd = socket(e->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
-	    err;
-
-	if (fd < 0)
-		return errno;
-	if (e->sa.sa_family != AF_UNIX)
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	s->connect_until = s->worker->now + s->route->connect_ms;
-	err = ask_server(s, fd, e);
-	if (err) {
-		close(fd);
-		return err;
-	}
-	conn_open(&s->backend, fd, &conn_events);
-	s->server = server_ref(t->server);
-	atomic_fetch_add_explicit(&s->server->active, 1, memory_order_relaxed);
-	return 0;
-}
-
-static void note_failure(struct session *s, struct server *server, const char *why)
-{
-	stats_count(&s->worker->stats.backend_failures, 1);
-	atomic_fetch_add_explicit(&server->failures, 1, memory_order_relaxed);
-	session_log(s, LOG_WARN, "server %s: cannot connect: %s", server->address.text, why);
-}
-
-/* The next address of the server that is being tried, then of the next server, each once. */
-static void connect_next(struct session *s)
-{
-	struct route *r = s->route;
-
-	for (; s->tried < r->n_targets; s->tried++, s->endpoint = 0) {
-		struct target *t = &r->targets[(s->first + s->tried) % r->n_targets];
-
-		if (!t->n)
-			note_failure(s, t->server, "its name has no address yet");
-		while (s->endpoint < t->n) {
-			int err = start_connect(s, t, &t->endpoints[s->endpoint++]);
-
-			if (!err)
-				return;
-			note_failure(s, t->server, strerror(err));
-		}
-	}
-	stats_count(&s->worker->stats.backend_unreached, 1);
-	session_log(s, LOG_ERROR, "no server of its route could be reached");
-	/* No close_notify: an empty stream would look whole. */
-	session_abort(s);
-}
-
-void session_connect_failed(struct session *s, int err)
-{
-	note_failure(s, s->server, strerror(err));
-	conn_close(&s->backend, false);
-	conn_free(&s->backend);
-	unpin_server(s);
-	connect_next(s);
-}
-
-void session_connected(struct session *s)
-{
-	session_set_state(s, SESSION_RELAY);
-	stats_count(&s->worker->stats.backend_connects, 1);
-	atomic_fetch_add_explicit(&s->server->connects, 1, memory_order_relaxed);
-	let_go(s);
-	conn_watch(&s->backend, s->worker->base, EV_READ | EV_PERSIST, relay_on_server_readable, s);
-	relay_start(s);
-}
-
-static void choose_server(struct session *s)
-{
-	struct route *r = s->route;
-	atomic_uint *turn = &r->turn[s->worker->index];
-
-	session_set_state(s, SESSION_CONNECTING);
-	s->idle_ms = r->idle_ms;
-	s->half_closed_ms = r->half_closed_ms;
-	s->first = atomic_load_explicit(turn, memory_order_relaxed);
-	atomic_store_explicit(turn, s->first + 1, memory_order_relaxed);
-	connect_next(s);
 }
 
 /* The handshake */
@@ -313,7 +186,7 @@ static bool step_handshake(struct session *s)
 		count_handshake(s);
 		if (SSL_version(s->ssl) >= TLS1_3_VERSION)
 			relay_hold_tickets(s);
-		choose_server(s);
+		connect_start(s);
 		if (s->state != SESSION_DEAD && relay_flush(s) < 0)
 			session_abort(s);
 		return s->state != SESSION_DEAD;
@@ -372,11 +245,6 @@ static struct session *of_client(struct conn *c)
 	return (struct session *)((char *)c - offsetof(struct session, client));
 }
 
-static struct session *of_backend(struct conn *c)
-{
-	return (struct session *)((char *)c - offsetof(struct session, backend));
-}
-
 static void client_drained(struct conn *c)
 {
 	relay_resume(of_client(c));
@@ -389,37 +257,31 @@ static void client_failed(struct conn *c)
 	session_abort(of_client(c));
 }
 
-static void backend_drained(struct conn *c)
-{
-	relay_resume(of_backend(c));
-	session_settle(of_backend(c));
-}
-
-static void backend_failed(struct conn *c)
-{
-	relay_refused(of_backend(c), EVUTIL_SOCKET_ERROR());
-	session_settle(of_backend(c));
-}
-
 static const struct conn_events client_events = {client_drained, client_failed};
-static const struct conn_events conn_events = {backend_drained, backend_failed};
 
-void session_open(struct worker *w, int fd, size_t listener)
+/* The client's address is known: from here on it is a client, and TLS is what it talks. */
+static void session_begin(struct session *s)
 {
-	struct session *s = mem_zalloc(sizeof(*s));
 	struct handshake *h = mem_zalloc(sizeof(*h));
 
-	s->worker = w;
-	s->listener = listener;
-	s->snapshot = snapshot_ref(w->snapshot);
 	s->handshake = h;
 	h->certs = s->snapshot->certs;
 	h->tickets = s->snapshot->tickets;
-	h->cache = w->cache;
+	h->cache = s->worker->cache;
 	h->strict_sni = s->snapshot->strict_sni;
 	h->choose = choose_route;
 	h->arg = s;
 	s->ssl = tls_accept_new(s->snapshot->ctx, h, relay_bio_new(s));
+}
+
+void session_open(struct worker *w, int fd, size_t listener, const struct inet_address *from)
+{
+	struct session *s = mem_zalloc(sizeof(*s));
+
+	s->worker = w;
+	s->listener = listener;
+	s->from = *from;
+	s->snapshot = snapshot_ref(w->snapshot);
 	s->backend.fd = -1;
 	conn_open(&s->client, fd, &client_events);
 	conn_watch(&s->client, w->base, EV_READ | EV_PERSIST, on_client_readable, s);
@@ -427,25 +289,13 @@ void session_open(struct worker *w, int fd, size_t listener)
 	stats_count(&w->stats.accepted, 1);
 	if (s->snapshot->handshake_ms) /* 0 = no limit */
 		wheel_set(&w->wheel, &s->timer, w->now + s->snapshot->handshake_ms);
+	session_begin(s);
 	conn_resume(&s->client);
 	/* The ClientHello is often here already. */
 	on_client_readable(fd, EV_READ, s);
 }
 
 /* Time */
-
-static void settle_connect(struct session *s)
-{
-	struct endpoint e = {.len = sizeof(e.un)};
-
-	/* On loopback and to near servers it is there by now: this call spares four. */
-	if (getpeername(s->backend.fd, &e.sa, &e.len) == 0) {
-		session_connected(s);
-		return;
-	}
-	conn_watch(&s->backend, s->worker->base, EV_WRITE, on_connect_event, s);
-	conn_resume(&s->backend);
-}
 
 void session_settle(struct session *s)
 {
@@ -454,8 +304,8 @@ void session_settle(struct session *s)
 
 	if (s->state == SESSION_RELAY)
 		relay_resume(s);
-	if (s->state == SESSION_CONNECTING && !s->backend.watched && !s->full)
-		settle_connect(s);
+	if (s->state == SESSION_CONNECTING)
+		connect_settle(s);
 	if (s->state != SESSION_RELAY)
 		return;
 	half = s->client.ended || s->backend.ended;
@@ -492,25 +342,13 @@ static void expire_relay(struct session *s)
 	session_close(s);
 }
 
-static void expire_connect(struct session *s)
-{
-	struct target *t = &s->route->targets[(s->first + s->tried) % s->route->n_targets];
-	int err = ETIMEDOUT;
-
-	if (s->full && s->worker->now < s->connect_until)
-		err = ask_server(s, s->backend.fd, &t->endpoints[s->endpoint - 1]);
-	if (err)
-		session_connect_failed(s, err);
-	session_settle(s);
-}
-
 void session_expire(struct session *s)
 {
 	switch (s->state) {
 	case SESSION_HANDSHAKE:
 		fail_handshake(s, HANDSHAKE_TIMEOUT, "not done within limits.handshake");
 		break;
-	case SESSION_CONNECTING: expire_connect(s); break;
+	case SESSION_CONNECTING: connect_expire(s); break;
 	case SESSION_RELAY: expire_relay(s); break;
 	case SESSION_DEAD: break;
 	}

@@ -11,6 +11,16 @@
 
 enum session_state { SESSION_HANDSHAKE, SESSION_CONNECTING, SESSION_RELAY, SESSION_DEAD };
 
+/* On the way to a server (connect.c). */
+struct connecting {
+	unsigned char *tried;     /* targets, a bit each; NULL = none */
+	struct target *target;    /* the one being tried */
+	size_t endpoint;          /* of it: the next address */
+	size_t n_tried;           /* targets, this one not among them */
+	int64_t until, try_until; /* ms: of all tries, of this one */
+	bool full;                /* its unix socket's queue is: to be asked again */
+};
+
 struct session {
 	TAILQ_ENTRY(session) link;
 	struct wheel_entry timer;
@@ -18,18 +28,16 @@ struct session {
 	enum session_state state;
 	SSL *ssl;
 	struct conn client, backend;
+	struct inet_address from;    /* the client */
 	struct server *server;       /* pinned from the connect on */
 	struct handshake *handshake; /* until the handshake has ended */
-	struct snapshot *snapshot;   /* until connected, with the next seven */
+	struct snapshot *snapshot;   /* until connected, with the next six */
 	size_t listener;             /* its index there */
 	struct route *route;
 	unsigned char *tickets; /* records with them, to go with the first that follows */
 	size_t tickets_len;
 	struct evbuffer *pending; /* what the client sent before the server was connected */
-	unsigned first, tried;    /* servers: whose turn it was; how many were tried */
-	size_t endpoint;          /* of the server being tried: the next address */
-	int64_t connect_until;    /* ms; of this try */
-	bool full;                /* its unix socket's queue is: to be asked again */
+	struct connecting connecting;
 	int64_t idle_ms, half_closed_ms;
 	size_t queued_before; /* at the last idle check */
 	bool refused;         /* the server takes no more: what comes for it is dropped */
@@ -37,19 +45,20 @@ struct session {
 };
 
 /* Takes the descriptor. */
-void session_open(struct worker *w, int fd, size_t listener);
+void session_open(struct worker *w, int fd, size_t listener, const struct inet_address *from);
 /* Ends it at once, without telling the client more than the end of the connection. */
 void session_close(struct session *s);
 /* The deadline of its state has come. */
 void session_expire(struct session *s);
 void session_free(struct session *s); /* a dead one */
 
-/* Between session.c (handshake, life) and relay.c (bytes). */
+/* Between session.c (handshake, life), connect.c (the server) and relay.c (bytes). */
+void session_set_state(struct session *s, enum session_state state);
+void session_let_go(struct session *s); /* of what it needs until it is connected */
+void session_unpin_server(struct session *s);
 void session_abort(struct session *s); /* closes both ends with a reset: the stream is not whole */
 void session_settle(
 	struct session *s); /* at the end of each callback: what to watch and until when */
-void session_connect_failed(struct session *s, int err);
-void session_connected(struct session *s);
 void session_log(struct session *s, enum log_level level, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 

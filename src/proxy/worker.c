@@ -94,6 +94,8 @@ static void resume_accepting(struct worker *w)
 static int accept_one(struct worker_listener *l)
 {
 	struct worker *w = l->worker;
+	struct inet_address from; /* a unix socket's name does not fit, and is of no use */
+	socklen_t len = sizeof(from);
 	char why[128];
 	int fd;
 
@@ -105,12 +107,12 @@ static int accept_one(struct worker_listener *l)
 		pause_accepting(w, why);
 		return 0;
 	}
-	fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	fd = accept4(l->fd, &from.sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd >= 0) {
 		atomic_fetch_add_explicit(w->connections, 1, memory_order_relaxed);
 		w->n_sessions++;
 		set_ticking(w, true);
-		session_open(w, fd, l->index);
+		session_open(w, fd, l->index, &from);
 		return 1;
 	}
 	switch (errno) {

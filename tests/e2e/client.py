@@ -36,8 +36,8 @@ def context(ca=None, versions=(TLS12, TLS13), alpn=None, ciphers=None):
     return c
 
 
-def connect(address, timeout=20, rcvbuf=None):
-    """A TCP or unix connection to an address as a configuration has it."""
+def connect(address, timeout=20, rcvbuf=None, source=None):
+    """A TCP or unix connection to an address as a configuration has it, from the IP `source`."""
     if address.startswith("unix:"):
         s = socket.socket(socket.AF_UNIX)
         to = address[5:]
@@ -49,6 +49,8 @@ def connect(address, timeout=20, rcvbuf=None):
         to = (host, int(port))
     if rcvbuf:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
+    if source:
+        s.bind((source, 0))
     s.settimeout(timeout)
     s.connect(to)
     return s

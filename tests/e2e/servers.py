@@ -33,6 +33,30 @@ def silent(conn):
         pass
 
 
+class DeafServer:
+    """Listens, but its queue is full and nobody accepts: a connect stays without an answer."""
+
+    def __init__(self):
+        self.listener = socket.socket()
+        self.listener.bind((proxy.HOST, 0))
+        self.listener.listen(0)
+        self.address = f"{proxy.HOST}:{self.listener.getsockname()[1]}"
+        self.waiting = []
+        answered = True
+        while answered:
+            s = socket.socket()
+            s.settimeout(0.3)
+            self.waiting.append(s)
+            try:
+                s.connect(self.listener.getsockname())
+            except TimeoutError:
+                answered = False
+
+    def close(self):
+        for s in [self.listener, *self.waiting]:
+            s.close()
+
+
 class Server:
     """Runs handler(conn) in a thread for each connection; the connection is closed after it.
 

@@ -217,12 +217,6 @@ def test_check_reads_what_a_start_would(write, good, ca):
 
 
 LATER = {  # each alone in a good configuration is refused with `not supported yet`
-    "balance": {"routes": [{"hosts": ["default"], "backends": ["127.0.0.1:1"], "balance": "source"}]},
-    "weight": {
-        "routes": [
-            {"hosts": ["default"], "backends": [{"address": "127.0.0.1:1", "weight": 3}]}
-        ]
-    },
     "health_check": {
         "routes": [
             {"hosts": ["default"], "backends": ["127.0.0.1:1"], "health_check": {"type": "tcp"}}

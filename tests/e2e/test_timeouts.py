@@ -8,7 +8,7 @@ import pytest
 
 import client
 import proxy
-from servers import echo
+from servers import DeafServer, echo
 
 pytestmark = pytest.mark.short
 
@@ -22,30 +22,6 @@ def front(run, ca):
         return run(config)
 
     return start
-
-
-class DeafServer:
-    """Listens, but its queue is full and nobody accepts: a connect stays without an answer."""
-
-    def __init__(self):
-        self.listener = socket.socket()
-        self.listener.bind((proxy.HOST, 0))
-        self.listener.listen(0)
-        self.address = f"{proxy.HOST}:{self.listener.getsockname()[1]}"
-        self.waiting = []
-        answered = True
-        while answered:
-            s = socket.socket()
-            s.settimeout(0.3)
-            self.waiting.append(s)
-            try:
-                s.connect(self.listener.getsockname())
-            except TimeoutError:
-                answered = False
-
-    def close(self):
-        for s in [self.listener, *self.waiting]:
-            s.close()
 
 
 def until_closed(sock):
@@ -155,12 +131,12 @@ def test_half_closed_while_data_flows(front, serve):
 
 
 def test_connect(run, ca, serve):
-    """A server that does not answer the connect is given up after timeouts.connect; the next one
-    is tried."""
+    """A server that does not answer the connect is given up after half of timeouts.connect, so that
+    the next one can be tried."""
     deaf = DeafServer()
     up = serve(echo)
     config = proxy.basic([deaf.address, up.address], [ca.issue("www.a.example")], workers=1)
-    config["routes"][0]["timeouts"] = {"connect": "300ms"}
+    config["routes"][0]["timeouts"] = {"connect": "3s"}
     daemon = run(config)
     try:
         for _ in range(2):

@@ -99,6 +99,25 @@ static void has_defaults_of_lists(void **state)
 	conf_unref(c);
 }
 
+static void takes_how_servers_are_chosen(void **state)
+{
+	struct conf *c =
+		load("listen: [{ address: ':443' }]\n"
+		     "routes:\n"
+		     "  - hosts: [default]\n"
+		     "    backends: ['a:1', { address: 'b:1', weight: 256, backup: true }]\n"
+		     "    balance: source\n"
+		     "  - { hosts: [x], backends: ['a:1'] }\n");
+
+	assert_int_equal(c->routes[0].balance, BALANCE_SOURCE);
+	assert_int_equal(c->routes[0].servers[0].weight, 1);
+	assert_false(c->routes[0].servers[0].backup);
+	assert_int_equal(c->routes[0].servers[1].weight, 256);
+	assert_true(c->routes[0].servers[1].backup);
+	assert_int_equal(c->routes[1].balance, BALANCE_ROUND_ROBIN);
+	conf_unref(c);
+}
+
 /* Options that come later may be given, as long as they say what is done anyway. */
 static void takes_later_options_with_their_defaults(void **state)
 {
@@ -106,8 +125,7 @@ static void takes_later_options_with_their_defaults(void **state)
 		load("listen: [{ address: ':443', proxy_protocol: false, trusted: [] }]\n"
 		     "routes:\n"
 		     "  - hosts: [default]\n"
-		     "    backends: [{ address: 'a:1', weight: 1 }]\n"
-		     "    balance: round_robin\n"
+		     "    backends: ['a:1']\n"
 		     "    proxy_protocol: none\n"
 		     "    health_check: { type: none, interval: 5000ms, timeout: 2s, rise: 2, "
 		     "fall: '${LT_NONE:-3}' }\n"
@@ -554,6 +572,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(has_defaults),
 		cmocka_unit_test(has_defaults_of_lists),
+		cmocka_unit_test(takes_how_servers_are_chosen),
 		cmocka_unit_test(takes_later_options_with_their_defaults),
 		cmocka_unit_test(takes_acme),
 		cmocka_unit_test(takes_notifications),

@@ -1,4 +1,4 @@
-/* Who gets a connection: by listener and name; and the servers' registry behind it. */
+/* Who gets a connection: by listener and name. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -32,7 +32,7 @@ static const struct endpoints *resolve(void *arg, const struct address *address)
 
 static struct conf_server server(const char *text)
 {
-	struct conf_server s = {0};
+	struct conf_server s = {.weight = 1};
 	struct error err;
 
 	assert_int_equal(address_parse(&s.address, text, &err), 0);
@@ -127,6 +127,7 @@ static void test_servers_and_policy(void **state)
 	struct conf_route v[] = {
 		{.hosts = LIST("a.test"), .servers = three, .n_servers = 3, .connect_ms = 5},
 		{.hosts = LIST("b.test"),
+			.listeners = LIST("in", "out"),
 			.servers = three,
 			.n_servers = 1,
 			.has_alpn = true,
@@ -140,6 +141,8 @@ static void test_servers_and_policy(void **state)
 	struct routes *r;
 
 	(void)state;
+	three[1].weight = 7;
+	three[1].backup = true;
 	found = (struct endpoints){two, 2};
 	r = routes_build(&conf, (const char *[]){NULL}, 1, &servers, resolve, NULL);
 	assert_string_equal(resolved, "app.test");
@@ -149,10 +152,14 @@ static void test_servers_and_policy(void **state)
 	assert_int_equal(r->v[0].targets[1].endpoints[0].sa.sa_family, AF_UNIX);
 	assert_int_equal(r->v[0].targets[2].n, 2);
 	assert_int_equal(r->v[0].targets[2].endpoints[1].len, 2);
-	assert_ptr_equal(r->v[0].targets[0].server, r->v[1].targets[0].server);
+	assert_string_equal(r->v[0].key, "a.test");
+	assert_string_equal(r->v[1].key, "b.test@in,out");
+	assert_ptr_not_equal(r->v[0].targets[0].server, r->v[1].targets[0].server);
+	assert_int_equal(r->v[0].targets[0].weight, 1);
+	assert_false(r->v[0].targets[0].backup);
+	assert_int_equal(r->v[0].targets[1].weight, 7);
+	assert_true(r->v[0].targets[1].backup);
 	assert_int_equal(r->v[0].connect_ms, 5);
-	for (unsigned i = 0; i < 3; i++) /* workers do not all start with the first */
-		assert_int_equal(r->v[0].turn[i], i);
 
 	assert_int_equal(r->v[0].policy.min_version, 0x0303);
 	assert_int_equal(r->v[0].policy.alpn_len, 12);
@@ -169,39 +176,6 @@ static void test_servers_and_policy(void **state)
 	clear(three, 3);
 }
 
-/* A server keeps its counters while a route or a session refers to it, and is forgotten after. */
-static void test_registry(void **state)
-{
-	struct servers all = {0};
-	struct conf_server s[] = {
-		server("127.0.0.1:1"), server("127.0.0.1:2"), server("127.0.0.1:3")};
-	struct server *held[3], *again;
-
-	(void)state;
-	for (int i = 0; i < 3; i++) {
-		assert_null(servers_find(&all, &s[i].address));
-		held[i] = servers_get(&all, &s[i].address);
-		assert_ptr_equal(servers_find(&all, &s[i].address), held[i]);
-	}
-	atomic_store(&held[1]->connects, 7);
-	server_unref(held[0]);
-	server_unref(held[2]);
-	servers_sweep(&all);
-	assert_null(servers_find(&all, &s[0].address));
-	assert_null(servers_find(&all, &s[2].address));
-	again = servers_get(&all, &s[1].address);
-	assert_ptr_equal(again, held[1]);
-	assert_int_equal(again->connects, 7);
-	server_unref(again);
-	server_unref(held[1]);
-	servers_sweep(&all);
-	again = servers_get(&all, &s[1].address);
-	assert_int_equal(again->connects, 0);
-	servers_clear(&all);
-	server_unref(again); /* a session's, which outlives the registry */
-	clear(s, 3);
-}
-
 static int teardown(void **state)
 {
 	(void)state;
@@ -215,7 +189,6 @@ int main(void)
 		cmocka_unit_test(test_exact_wildcard_default),
 		cmocka_unit_test(test_listeners),
 		cmocka_unit_test(test_servers_and_policy),
-		cmocka_unit_test(test_registry),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, teardown);

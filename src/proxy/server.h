@@ -1,0 +1,71 @@
+/* Servers: what is known of each over reloads. A route's server is another one than a second
+ * route's with the same address: its health, and what was done to it by hand, are the route's own.
+ *
+ * They live in control's registry for as long as a route has them; workers reach them through the
+ * routes and pin one while a session uses it. What changes is atomic: workers write the counters
+ * and what connects tell of it, control the rest. */
+#ifndef LINTEL_PROXY_SERVER_H
+#define LINTEL_PROXY_SERVER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/address.h"
+
+enum server_mode { /* by hand */
+	SERVER_ENABLED,
+	SERVER_DRAIN,    /* no new connections; its health is looked after */
+	SERVER_DISABLED, /* no new connections, no checks */
+	SERVER_MODES
+};
+
+struct server {
+	atomic_uint refs;
+	char *key; /* its identity: the route's key and the address */
+	struct address address;
+	atomic_uint_fast64_t active, connects, failures;
+	atomic_uint failed;            /* connects in a row */
+	atomic_bool down;              /* taken out: they, or its checks, failed too often */
+	atomic_int mode;               /* enum server_mode */
+	atomic_int_fast64_t since;     /* Unix seconds: when `down` or `mode` changed; 0 = never */
+	atomic_int_fast64_t warm_from; /* ms; slow start began; 0 = it takes its whole share */
+};
+
+/* Control's registry of all servers, by key. Control thread only. */
+struct servers {
+	void *tree; /* of tsearch() */
+};
+
+/* The server with this key, made when new. New reference. */
+struct server *servers_get(
+	struct servers *all, const char *route_key, const struct address *address);
+void servers_sweep(struct servers *all); /* forgets those that nobody else refers to */
+void servers_clear(struct servers *all);
+struct server *server_ref(struct server *s);
+void server_unref(struct server *s); /* NULL is fine */
+
+/* Whether new connections may go there. */
+static inline bool server_is_usable(const struct server *s)
+{
+	return !atomic_load_explicit(&s->down, memory_order_relaxed) &&
+	       atomic_load_explicit(&s->mode, memory_order_relaxed) == SERVER_ENABLED;
+}
+
+/* A connect went well. */
+static inline void server_connected(struct server *s)
+{
+	atomic_fetch_add_explicit(&s->connects, 1, memory_order_relaxed);
+	if (atomic_load_explicit(&s->failed, memory_order_relaxed))
+		atomic_store_explicit(&s->failed, 0, memory_order_relaxed);
+}
+
+/* One did not. True for the one caller whose failure, the `fall`th in a row, takes it out; 0 = none
+ * does. */
+bool server_failed(struct server *s, unsigned fall);
+/* Down, or up again; `since` is set. False when it was so already. Any thread. */
+bool server_set_down(struct server *s, bool down);
+
+extern const char *const server_mode_names[SERVER_MODES]; /* "enabled", ... */
+
+#endif
