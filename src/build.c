@@ -139,10 +139,14 @@ static void add_sources(struct sources *s, const struct conf *c, bool keep)
 
 static void warn_without_certificates(const struct built *b)
 {
+	bool needed = false;
+
+	for (size_t i = 0; i < b->conf->n_routes; i++)
+		needed = needed || b->conf->routes[i].tls == ROUTE_TERMINATE;
 	for (size_t i = 0; i < b->conf->n_providers; i++)
 		if (b->conf->providers[i].provider != PROVIDER_LOCAL)
 			return; /* it is on its way */
-	if (certs_count(b->certs) == 0)
+	if (needed && certs_count(b->certs) == 0)
 		log_warn("there is no certificate: every handshake will be refused; "
 			 "tls.certificates names some, autocert others");
 }

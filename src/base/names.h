@@ -19,7 +19,7 @@ bool name_normalise_pattern(char out[NAME_SIZE], const char *pattern, size_t len
 
 struct names;
 struct names *names_new(void);
-void names_free(struct names *n);
+void names_free(struct names *n); /* NULL is fine */
 
 /* Where the value of a normalised pattern lies, made (holding NULL) when it is not there yet. The
  * place is valid until the next call. */

@@ -165,8 +165,11 @@ struct host_use {
 	struct host_use *next, *all; /* of this host; of all hosts, to free them */
 };
 
+/* Whether one connection cannot belong to both. */
 static bool are_disjoint(const struct conf_route *a, const struct conf_route *b)
 {
+	if (a != b && conf_route_is_by_alpn(a) != conf_route_is_by_alpn(b))
+		return true;
 	if (a == b || !a->listeners.n || !b->listeners.n)
 		return false;
 	for (size_t i = 0; i < a->listeners.n; i++)
@@ -208,6 +211,25 @@ static void check_hosts(struct check *c)
 	names_free(names);
 }
 
+/* What is between lintel and its clients, where there is nothing. */
+static void check_passthrough(struct check *c, size_t r)
+{
+	static const char *const not_its_own[] = {"min_version"};
+	const struct node *route;
+	char path[64];
+
+	if (c->conf->routes[r].tls != ROUTE_PASSTHROUGH)
+		return;
+	snprintf(path, sizeof(path), "routes[%zu]", r);
+	route = locate(c->root, path);
+	for (size_t i = 0; i < sizeof(not_its_own) / sizeof(not_its_own[0]); i++) {
+		if (!node_get(route, not_its_own[i]))
+			continue;
+		snprintf(path, sizeof(path), "routes[%zu].%s", r, not_its_own[i]);
+		problem(c, path, "the route passes TLS through: this is for its servers to decide");
+	}
+}
+
 static void check_routes(struct check *c)
 {
 	const struct conf *conf = c->conf;
@@ -215,6 +237,7 @@ static void check_routes(struct check *c)
 
 	for (size_t r = 0; r < conf->n_routes; r++) {
 		check_route_listeners(c, r);
+		check_passthrough(c, r);
 		if (conf->tls.max_version && conf->routes[r].min_version > conf->tls.max_version) {
 			snprintf(path, sizeof(path), "routes[%zu].min_version", r);
 			problem(c, path, "is above tls.max_version");

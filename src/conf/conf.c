@@ -207,6 +207,11 @@ void conf_problem(struct problems *p, const struct conf *c, struct conf_place pl
 	problems_add(p, "%s%s: %s%s%s", c->file, at, path ? path : "", path ? ": " : "", what);
 }
 
+bool conf_route_is_by_alpn(const struct conf_route *r)
+{
+	return r->tls == ROUTE_PASSTHROUGH && r->alpn.n;
+}
+
 static bool differ(const char *a, const char *b)
 {
 	return !a != !b || (a && strcmp(a, b) != 0);

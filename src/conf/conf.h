@@ -56,6 +56,8 @@ struct conf_server { /* one entry of a route's backends */
 	bool backup;            /* gets connections when no other is left */
 };
 
+enum conf_route_tls { ROUTE_TERMINATE, ROUTE_PASSTHROUGH };
+
 enum conf_balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST_CONN, BALANCE_RANDOM, BALANCE_SOURCE };
 
 struct conf_route {
@@ -65,8 +67,11 @@ struct conf_route {
 	struct conf_server *servers;   /* at least one */
 	size_t n_servers;
 	enum conf_balance balance;
+	enum conf_route_tls tls;
 	int64_t connect_ms, idle_ms, half_closed_ms;
-	bool has_alpn; /* the route's own list, which may be empty, wins over tls.alpn */
+	/* The route's own list, which may be empty, wins over tls.alpn. A passthrough route with
+	 * one takes the clients that offer one of its protocols. */
+	bool has_alpn;
 	struct conf_strings alpn;
 	int min_version; /* 0 = tls.min_version */
 };
@@ -152,6 +157,8 @@ struct conf_autocert {
 	size_t n_options;
 };
 
+/* Whether it takes clients by the protocols that they offer, beside another route of its hosts. */
+bool conf_route_is_by_alpn(const struct conf_route *r);
 /* Whether its certificates come from an ACME CA. */
 bool conf_is_acme(const struct conf_autocert *a);
 /* The words that the option `provider` takes for one of them, its name first: as many as there are,

@@ -227,6 +227,8 @@ static const struct option_word version_words[] = {
 static const struct option_word balance_words[] = {{"round_robin", BALANCE_ROUND_ROBIN, false},
 	{"least_conn", BALANCE_LEAST_CONN, false}, {"random", BALANCE_RANDOM, false},
 	{"source", BALANCE_SOURCE, false}, {0}};
+static const struct option_word route_tls_words[] = {
+	{"terminate", ROUTE_TERMINATE, false}, {"passthrough", ROUTE_PASSTHROUGH, false}, {0}};
 static const struct option_word proxy_words[] = {
 	{"none", 0, false}, {"v1", 1, false}, {"v2", 2, false}, {0}};
 static const struct option_word health_words[] = {
@@ -361,6 +363,7 @@ static const struct option route_rows[] = {
 		.count = offsetof(struct conf_route, n_servers)),
 	ROW("balance", ENUM, AT(conf_route, balance), .fallback = "round_robin",
 		.words = balance_words),
+	ROW("tls", ENUM, AT(conf_route, tls), .fallback = "terminate", .words = route_tls_words),
 	LATER("proxy_protocol", ENUM, .fallback = "none", .words = proxy_words),
 	ROW("health_check", MAP, .map = &schema_health_check),
 	ROW("timeouts", MAP, .map = &schema_timeouts),

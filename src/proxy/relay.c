@@ -159,7 +159,7 @@ static void server_ended(struct session *s)
 {
 	s->backend.ended = true;
 	conn_pause(&s->backend);
-	if (SSL_shutdown(s->ssl) < 0) /* close_notify */
+	if (s->ssl && SSL_shutdown(s->ssl) < 0) /* close_notify */
 		ERR_clear_error();
 	if (relay_flush(s) < 0) {
 		cut(s);
@@ -221,17 +221,46 @@ static void send_connecting(struct session *s, const unsigned char *data, size_t
 		connect_failed(s, err);
 }
 
+/* 0, or -1 when the client is gone. */
+static int send_to_client(struct session *s, size_t len)
+{
+	struct worker *w = s->worker;
+	int rc;
+
+	if (s->ssl) {
+		if (SSL_write(s->ssl, w->plain, (int)len) == (int)len)
+			return relay_flush(s);
+		ERR_clear_error();
+		return -1;
+	}
+	rc = conn_send(&s->client, w->plain, len);
+	if (rc == 1)
+		conn_pause(&s->backend);
+	return rc < 0 ? -1 : 0;
+}
+
+static void deliver_bytes(struct session *s, const unsigned char *data, size_t len)
+{
+	if (s->state == SESSION_CONNECTING)
+		send_connecting(s, data, len);
+	else
+		send_to_server(s, data, len);
+}
+
 /* False when the session died of it. */
 static bool deliver(struct session *s, size_t len)
 {
 	if (!len)
 		return true;
 	stats_count(&s->worker->stats.bytes_in, len);
-	if (s->state == SESSION_CONNECTING)
-		send_connecting(s, s->worker->plain, len);
-	else
-		send_to_server(s, s->worker->plain, len);
+	deliver_bytes(s, s->worker->plain, len);
 	return s->state != SESSION_DEAD;
+}
+
+void relay_pass_on(struct session *s, const unsigned char *data, size_t len)
+{
+	stats_count(&s->worker->stats.bytes_in, len);
+	deliver_bytes(s, data, len);
 }
 
 /* SSL_read() said no: more is wanted, the client said goodbye, or TLS is broken. */
@@ -307,8 +336,7 @@ void relay_on_server_readable(evutil_socket_t fd, short what, void *arg)
 		server_ended(s);
 	} else {
 		stats_count(&w->stats.bytes_out, (uint64_t)n);
-		if (SSL_write(s->ssl, w->plain, (int)n) != n || relay_flush(s) < 0) {
-			ERR_clear_error();
+		if (send_to_client(s, (size_t)n) < 0) {
 			cut(s);
 			return;
 		}

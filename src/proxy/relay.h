@@ -17,6 +17,8 @@ void relay_hold_tickets(struct session *s);
 int relay_send_tickets(struct session *s);
 /* Everything received from the client in this callback goes to the server. */
 void relay_from_client(struct session *s);
+/* The same without TLS: these bytes. */
+void relay_pass_on(struct session *s, const unsigned char *data, size_t len);
 /* The client's end of stream, `clean` when close_notify announced it. */
 void relay_client_ended(struct session *s);
 void relay_on_server_readable(evutil_socket_t fd, short what, void *arg);

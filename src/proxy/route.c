@@ -43,6 +43,7 @@ static void build_route(struct route *r, const struct conf *conf, const struct c
 	*r = (struct route){
 		.key = key_of(from),
 		.policy.min_version = from->min_version ? from->min_version : conf->tls.min_version,
+		.passthrough = from->tls == ROUTE_PASSTHROUGH,
 		.balance = from->balance,
 		.connect_ms = from->connect_ms,
 		.idle_ms = from->idle_ms,
@@ -65,6 +66,17 @@ static bool serves(const struct conf_route *route, const char *listener)
 	return route->listeners.n == 0;
 }
 
+static void enter(struct route_table *table, const struct conf_strings *hosts, struct route *r)
+{
+	if (!table->names)
+		table->names = names_new();
+	for (size_t h = 0; h < hosts->n; h++)
+		if (strcmp(hosts->v[h], "default") == 0)
+			table->fallback = r;
+		else
+			*names_slot(table->names, hosts->v[h]) = r;
+}
+
 struct routes *routes_build(const struct conf *conf, const char *const *listener_names,
 	size_t n_listeners, struct servers *servers, routes_resolve *resolve, void *arg)
 {
@@ -75,21 +87,18 @@ struct routes *routes_build(const struct conf *conf, const char *const *listener
 	r->v = mem_zalloc(r->n * sizeof(*r->v));
 	r->n_listeners = n_listeners;
 	r->by_listener = mem_zalloc(n_listeners * sizeof(*r->by_listener));
-	r->default_by_listener = mem_zalloc(n_listeners * sizeof(*r->default_by_listener));
-	for (size_t l = 0; l < n_listeners; l++)
-		r->by_listener[l] = names_new();
 	for (size_t i = 0; i < r->n; i++) {
 		const struct conf_route *from = &conf->routes[i];
 
 		build_route(&r->v[i], conf, from, servers, resolve, arg);
 		for (size_t l = 0; l < n_listeners; l++) {
+			struct listener_routes *to = &r->by_listener[l];
+
 			if (!serves(from, listener_names[l]))
 				continue;
-			for (size_t h = 0; h < from->hosts.n; h++)
-				if (strcmp(from->hosts.v[h], "default") == 0)
-					r->default_by_listener[l] = &r->v[i];
-				else
-					*names_slot(r->by_listener[l], from->hosts.v[h]) = &r->v[i];
+			enter(conf_route_is_by_alpn(from) ? &to->by_alpn : &to->all, &from->hosts,
+				&r->v[i]);
+			to->passes |= r->v[i].passthrough;
 		}
 	}
 	return r;
@@ -115,17 +124,45 @@ void routes_unref(struct routes *r)
 		free(r->v[i].turns);
 		free(r->v[i].key);
 	}
-	for (size_t l = 0; l < r->n_listeners; l++)
-		names_free(r->by_listener[l]);
+	for (size_t l = 0; l < r->n_listeners; l++) {
+		names_free(r->by_listener[l].all.names);
+		names_free(r->by_listener[l].by_alpn.names);
+	}
 	free(r->by_listener);
-	free(r->default_by_listener);
 	free(r->v);
 	free(r);
 }
 
+static struct route *find(const struct route_table *table, const char *name)
+{
+	struct route *found = *name && table->names ? names_find(table->names, name) : NULL;
+
+	return found ? found : table->fallback;
+}
+
 struct route *routes_find(const struct routes *r, size_t listener, const char *name)
 {
-	struct route *found = *name ? names_find(r->by_listener[listener], name) : NULL;
+	return find(&r->by_listener[listener].all, name);
+}
 
-	return found ? found : r->default_by_listener[listener];
+/* Whether two lists of protocols, as on the wire, have one in common. */
+static bool share_protocol(
+	const unsigned char *a, size_t a_len, const unsigned char *b, size_t b_len)
+{
+	for (size_t i = 0; i + 1 < a_len && i + 1 + a[i] <= a_len; i += 1 + (size_t)a[i])
+		for (size_t k = 0; k + 1 < b_len && k + 1 + b[k] <= b_len; k += 1 + (size_t)b[k])
+			if (a[i] == b[k] && memcmp(a + i + 1, b + k + 1, a[i]) == 0)
+				return true;
+	return false;
+}
+
+struct route *routes_find_passthrough(const struct routes *r, size_t listener, const char *name,
+	const unsigned char *alpn, size_t len)
+{
+	struct route *found = find(&r->by_listener[listener].by_alpn, name);
+
+	if (found && share_protocol(found->policy.alpn, found->policy.alpn_len, alpn, len))
+		return found;
+	found = routes_find(r, listener, name);
+	return found && found->passthrough ? found : NULL;
 }

@@ -33,6 +33,7 @@ struct route {
 	struct tls_policy policy;
 	struct target *targets;
 	size_t n_targets;
+	bool passthrough; /* TLS is its servers' business; `policy` has the protocols it takes */
 	enum conf_balance balance;
 	unsigned fall; /* connects that fail in a row take a server out; 0 = none do */
 	int64_t slow_start_ms;
@@ -40,13 +41,21 @@ struct route {
 	void *turns; /* of each worker: balance_turns() */
 };
 
+struct route_table {
+	struct names *names;    /* name -> struct route */
+	struct route *fallback; /* of the host `default`; NULL = none */
+};
+
 struct routes {
 	atomic_uint refs;
 	struct route *v; /* in the configuration's order */
 	size_t n;
 	size_t n_listeners;
-	struct names **by_listener;         /* name -> struct route, for each listener */
-	struct route **default_by_listener; /* NULL = none */
+	struct listener_routes {
+		struct route_table all;
+		struct route_table by_alpn; /* passthrough routes that take some protocols only */
+		bool passes;                /* it has a passthrough route */
+	} * by_listener;
 };
 
 /* Asks for the addresses of a server whose address is a name; returns none while they are unknown.
@@ -61,5 +70,9 @@ void routes_unref(struct routes *r);
 
 /* Exact, else one-label wildcard, else the default; NULL = none. `name` "" = no name. */
 struct route *routes_find(const struct routes *r, size_t listener, const char *name);
+/* The passthrough route for a client that offers these protocols (as on the wire): first one that
+ * takes one of them, then the route that has the name, if it is such; else NULL. */
+struct route *routes_find_passthrough(const struct routes *r, size_t listener, const char *name,
+	const unsigned char *alpn, size_t len);
 
 #endif

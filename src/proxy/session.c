@@ -18,6 +18,7 @@
 #include "proxy/relay.h"
 #include "tls/error.h"
 
+#define HELLO_MAX       (64u << 10) /* of one to be passed on: 16 KiB, in many small records */
 #define TICKETS_WAIT_MS 20 /* for something to be sent with; a turn of the wheel comes on top */
 
 void session_set_state(struct session *s, enum session_state state)
@@ -57,6 +58,9 @@ void session_let_go(struct session *s)
 	s->snapshot = NULL;
 	s->route = NULL;
 	connect_clear(s);
+	if (s->hello)
+		evbuffer_free(s->hello);
+	s->hello = NULL;
 	free(s->handshake);
 	s->handshake = NULL;
 }
@@ -122,6 +126,14 @@ static const struct tls_policy *choose_route(void *arg, const char *name)
 	return s->route ? &s->route->policy : NULL;
 }
 
+static bool passes(void *arg, const char *name, const unsigned char *alpn, size_t len)
+{
+	struct session *s = arg;
+
+	s->route = routes_find_passthrough(s->snapshot->routes, s->listener, name, alpn, len);
+	return s->route;
+}
+
 static enum handshake_failure failure_of(enum tls_refusal refusal)
 {
 	switch (refusal) {
@@ -177,10 +189,39 @@ static void count_handshake(struct session *s)
 		stats_count(is_13 ? &stats->handshakes_tls13 : &stats->handshakes_tls12, 1);
 }
 
-/* True when the handshake has ended well, with the server being connected. */
-static bool step_handshake(struct session *s)
+/* The beginning of a hello that comes in pieces: its server wants all of it. False when it is too
+ * long. `data` is what the last recv() has brought. */
+static bool keep_hello(struct session *s, const unsigned char *data, size_t len)
 {
-	int rc = SSL_accept(s->ssl);
+	if (!s->handshake->passes || s->handshake->seen)
+		return true;
+	if (!s->hello)
+		s->hello = evbuffer_new();
+	if (!s->hello || evbuffer_add(s->hello, data, len) < 0)
+		abort();
+	return evbuffer_get_length(s->hello) <= HELLO_MAX;
+}
+
+/* What the client has said so far goes to the server as it is; TLS was only read. */
+static void pass_through(struct session *s, const unsigned char *data, size_t len)
+{
+	SSL_free(s->ssl);
+	s->ssl = NULL;
+	s->worker->in_len = 0;
+	stats_count(&s->worker->stats.passed_through, 1);
+	if (s->hello)
+		stats_count(&s->worker->stats.bytes_in, evbuffer_get_length(s->hello));
+	s->pending = s->hello;
+	s->hello = NULL;
+	connect_start(s);
+	if (s->state != SESSION_DEAD)
+		relay_pass_on(s, data, len);
+}
+
+/* With `len` new bytes. True when the handshake has ended well, with the server being connected. */
+static bool step_handshake(struct session *s, const unsigned char *data, size_t len)
+{
+	int rc = SSL_accept(s->ssl), why;
 
 	if (rc == 1) {
 		count_handshake(s);
@@ -191,8 +232,15 @@ static bool step_handshake(struct session *s)
 			session_abort(s);
 		return s->state != SESSION_DEAD;
 	}
-	if (SSL_get_error(s->ssl, rc) == SSL_ERROR_WANT_READ) {
-		if (relay_flush(s) < 0)
+	why = SSL_get_error(s->ssl, rc);
+	if (why == SSL_ERROR_WANT_CLIENT_HELLO_CB) {
+		pass_through(s, data, len);
+		return false;
+	}
+	if (why == SSL_ERROR_WANT_READ) {
+		if (!keep_hello(s, data, len))
+			fail_handshake(s, HANDSHAKE_PROTOCOL, "the ClientHello is too long");
+		else if (relay_flush(s) < 0)
 			fail_handshake(s, HANDSHAKE_CLOSED, "the client closed the connection");
 		return false;
 	}
@@ -209,7 +257,8 @@ static void client_gone(struct session *s, ssize_t n)
 		return;
 	}
 	if (n == 0) {
-		stats_count(&s->worker->stats.truncated, 1);
+		if (s->ssl)
+			stats_count(&s->worker->stats.truncated, 1);
 		relay_client_ended(s);
 		return;
 	}
@@ -230,10 +279,12 @@ static void on_client_readable(evutil_socket_t fd, short what, void *arg)
 		return;
 	if (n <= 0) {
 		client_gone(s, n);
+	} else if (!s->ssl) {
+		relay_pass_on(s, w->recv, (size_t)n);
 	} else {
 		w->in = w->recv;
 		w->in_len = (size_t)n;
-		if (s->state != SESSION_HANDSHAKE || step_handshake(s))
+		if (s->state != SESSION_HANDSHAKE || step_handshake(s, w->recv, (size_t)n))
 			relay_from_client(s);
 		w->in_len = 0;
 	}
@@ -270,6 +321,8 @@ static void session_begin(struct session *s)
 	h->cache = s->worker->cache;
 	h->strict_sni = s->snapshot->strict_sni;
 	h->choose = choose_route;
+	if (s->snapshot->routes->by_listener[s->listener].passes)
+		h->passes = passes;
 	h->arg = s;
 	s->ssl = tls_accept_new(s->snapshot->ctx, h, relay_bio_new(s));
 }

@@ -26,11 +26,12 @@ struct session {
 	struct wheel_entry timer;
 	struct worker *worker;
 	enum session_state state;
-	SSL *ssl;
+	SSL *ssl; /* NULL = what comes is passed on as it is */
 	struct conn client, backend;
 	struct inet_address from;    /* the client */
 	struct server *server;       /* pinned from the connect on */
 	struct handshake *handshake; /* until the handshake has ended */
+	struct evbuffer *hello;      /* the pieces of one that may have to be passed on; as long */
 	struct snapshot *snapshot;   /* until connected, with the next six */
 	size_t listener;             /* its index there */
 	struct route *route;

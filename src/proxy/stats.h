@@ -23,10 +23,11 @@ enum handshake_failure {
 	X(handshakes_tls13)                                                                        \
 	X(resumed_tls12) /* completed, resumed */                                                  \
 	X(resumed_tls13)                                                                           \
-	X(bytes_in)  /* decrypted, from clients */                                                 \
-	X(bytes_out) /* decrypted, to clients */                                                   \
-	X(truncated) /* a client's FIN without close_notify */                                     \
-	X(aborted)   /* ended by a reset or a TLS error after the handshake */                     \
+	X(passed_through) /* connections whose TLS is their server's */                            \
+	X(bytes_in)       /* from clients, decrypted unless passed through */                      \
+	X(bytes_out)      /* to clients, the same */                                               \
+	X(truncated)      /* a client's FIN without close_notify */                                \
+	X(aborted)        /* ended by a reset or a TLS error after the handshake */                \
 	X(idle_timeouts)                                                                           \
 	X(half_closed_timeouts)                                                                    \
 	X(backend_connects)  /* established */                                                     \

@@ -87,14 +87,43 @@ static int refuse(struct handshake *h, enum tls_refusal refusal, int *alert, int
 	return SSL_CLIENT_HELLO_ERROR;
 }
 
+/* The protocols of the extension (RFC 7301, section 3.1); *len is 0 when there are none. */
+static const unsigned char *read_alpn(SSL *ssl, size_t *len)
+{
+	const unsigned char *ext;
+
+	if (!SSL_client_hello_get0_ext(
+		    ssl, TLSEXT_TYPE_application_layer_protocol_negotiation, &ext, len) ||
+		*len < 2 || ((size_t)ext[0] << 8 | ext[1]) != *len - 2) {
+		*len = 0;
+		return NULL;
+	}
+	*len -= 2;
+	return ext + 2;
+}
+
+static bool passes(SSL *ssl, const struct handshake *h)
+{
+	const unsigned char *alpn;
+	size_t len;
+
+	if (!h->passes)
+		return false;
+	alpn = read_alpn(ssl, &len);
+	return h->passes(h->arg, h->name, alpn, len);
+}
+
 static int on_client_hello(SSL *ssl, int *alert, void *arg)
 {
 	struct handshake *h = SSL_get_app_data(ssl);
 	const struct certs_entry *entry;
 
 	(void)arg;
+	h->seen = true;
 	if (!read_name(ssl, h))
 		return SSL_CLIENT_HELLO_SUCCESS;
+	if (passes(ssl, h))
+		return SSL_CLIENT_HELLO_RETRY;
 	entry = h->name[0] ? certs_find(h->certs, h->name) : NULL;
 	if (!entry && !h->strict_sni)
 		entry = certs_fallback(h->certs);

@@ -35,11 +35,17 @@ struct handshake {
 	const struct tickets *tickets;
 	struct cert_cache *cache; /* of this thread */
 	bool strict_sni;
+	/* Whether this client is not ours to talk TLS with: asked first, with the normalised name
+	 * ("" = none that is valid) and the protocols that it offers, as on the wire, without the
+	 * list's length. Then SSL_accept() stops there (SSL_ERROR_WANT_CLIENT_HELLO_CB), and is not
+	 * to be called again. NULL = none is passed through. */
+	bool (*passes)(void *arg, const char *name, const unsigned char *alpn, size_t len);
 	/* The policy for the normalised name ("" = none that is valid); NULL = nothing is served
 	 * under it. May be called twice (HelloRetryRequest). */
 	const struct tls_policy *(*choose)(void *arg, const char *name);
 	void *arg;
 	/* Filled in by the ClientHello. */
+	bool seen; /* it is whole */
 	char name[NAME_SIZE];
 	const struct tls_policy *policy;
 	enum tls_refusal refusal;

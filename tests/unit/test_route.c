@@ -176,6 +176,62 @@ static void test_servers_and_policy(void **state)
 	clear(three, 3);
 }
 
+static size_t passed_to(
+	const struct routes *r, size_t listener, const char *name, const char *alpn, size_t len)
+{
+	const struct route *to =
+		routes_find_passthrough(r, listener, name, (const unsigned char *)alpn, len);
+
+	return to ? (size_t)(to - r->v) : SIZE_MAX;
+}
+
+/* By name, and by a protocol that a client offers, whatever route has the name. */
+static void test_passthrough(void **state)
+{
+	struct conf_server one[] = {server("127.0.0.1:1")};
+	struct conf_route v[] = {
+		{.hosts = LIST("a.test"), .servers = one, .n_servers = 1},
+		{.hosts = LIST("b.test", "*.b.test"),
+			.tls = ROUTE_PASSTHROUGH,
+			.servers = one,
+			.n_servers = 1},
+		{.hosts = LIST("a.test", "*.b.test"),
+			.listeners = LIST("in"),
+			.tls = ROUTE_PASSTHROUGH,
+			.has_alpn = true,
+			.alpn = LIST("acme-tls/1", "x"),
+			.servers = one,
+			.n_servers = 1},
+	};
+	struct conf conf = {.workers = 1, .routes = v, .n_routes = 3};
+	const char *names[] = {"in", "out"};
+	struct routes *r = routes_build(&conf, names, 2, &servers, resolve, NULL);
+
+	(void)state;
+	assert_true(r->by_listener[0].passes);
+	assert_true(r->by_listener[1].passes);
+	assert_int_equal(passed_to(r, 0, "a.test", NULL, 0), SIZE_MAX);
+	assert_int_equal(passed_to(r, 0, "", NULL, 0), SIZE_MAX);
+	assert_int_equal(passed_to(r, 0, "b.test", NULL, 0), 1);
+	assert_int_equal(passed_to(r, 1, "c.b.test", NULL, 0), 1);
+	assert_int_equal(passed_to(r, 0, "a.test", "\2h2\1x", 5), 2);
+	assert_int_equal(passed_to(r, 1, "a.test", "\2h2\1x", 5), SIZE_MAX); /* elsewhere */
+	assert_int_equal(passed_to(r, 0, "c.b.test", "\12acme-tls/1", 11), 2);
+	assert_int_equal(passed_to(r, 0, "c.b.test", "\11acme-tls/", 10), 1);
+	assert_int_equal(passed_to(r, 0, "b.test", "\1x", 2), 1); /* not one of its names */
+	/* What is malformed offers nothing more. */
+	assert_int_equal(passed_to(r, 0, "a.test", "\5x", 2), SIZE_MAX);
+	assert_int_equal(passed_to(r, 0, "a.test", "\0\0\1", 3), SIZE_MAX);
+	assert_int_equal(passed_to(r, 0, "a.test", "\0\1x\7", 4), 2);
+	routes_unref(r);
+
+	conf.n_routes = 1;
+	r = routes_build(&conf, names, 2, &servers, resolve, NULL);
+	assert_false(r->by_listener[0].passes);
+	routes_unref(r);
+	clear(one, 1);
+}
+
 static int teardown(void **state)
 {
 	(void)state;
@@ -189,6 +245,7 @@ int main(void)
 		cmocka_unit_test(test_exact_wildcard_default),
 		cmocka_unit_test(test_listeners),
 		cmocka_unit_test(test_servers_and_policy),
+		cmocka_unit_test(test_passthrough),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, teardown);

@@ -270,6 +270,21 @@ static const struct {
 	{BASE "admin: { address: \"this.host:1\" }\n",
 		":3:19: admin.address: \"this.host:1\" is a name: give the IP address to listen "
 		"on, like 127.0.0.1:1\n"},
+	/* passed through: a host may be there twice, once by protocol; TLS is the servers' */
+	{"listen: [{ address: \":443\" }]\n"
+	 "routes:\n"
+	 "  - { hosts: [a], backends: [\"b:1\"], tls: terminate }\n"
+	 "  - { hosts: [a], backends: [\"b:1\"], tls: passthrough, alpn: [x] }\n"
+	 "  - { hosts: [a], backends: [\"b:1\"], tls: passthrough, alpn: [y] }\n"
+	 "  - { hosts: [a], backends: [\"b:1\"], tls: passthrough, min_version: \"1.3\" }\n"
+	 "  - { hosts: [c], backends: [\"b:1\"], tls: passtrough }\n",
+		":7:43: routes[4].tls: \"passtrough\" is unknown, did you mean \"passthrough\"?\n"
+		":6:69: routes[3].min_version: the route passes TLS through: this is for its "
+		"servers to decide\n"
+		":5:15: routes[2].hosts[0]: \"a\" stands in routes[1] already, on the same "
+		"listeners\n"
+		":6:15: routes[3].hosts[0]: \"a\" stands in routes[0] already, on the same "
+		"listeners\n"},
 	/* not supported yet */
 	{"listen: [{ address: \":443\", proxy_protocol: true, trusted: [10.0.0.0/8], redirect: "
 	 "https }]\n"
