@@ -137,6 +137,18 @@ static void add_sources(struct sources *s, const struct conf *c, bool keep)
 	}
 }
 
+/* With all of s, which is freed. */
+static struct certs *build_certs(struct sources *s, const struct certs *before, struct problems *p)
+{
+	struct certs *certs;
+
+	store_hold_pairs();
+	certs = certs_build(s->v, s->n, before, p);
+	store_release_pairs();
+	clear_sources(s);
+	return certs;
+}
+
 static void warn_without_certificates(const struct built *b)
 {
 	bool needed = false;
@@ -165,10 +177,9 @@ int build_tls(struct built *b, const struct certs *before, bool dry, struct prob
 	for (size_t i = 0; i < c->n_providers; i++)
 		check_provider(c, &c->providers[i], dry, p);
 	add_sources(&s, c, false);
-	b->certs = certs_build(s.v, s.n, before, p);
+	b->certs = build_certs(&s, before, p);
 	if (b->certs)
 		warn_without_certificates(b);
-	clear_sources(&s);
 	return p->n == problems ? 0 : -1;
 }
 
@@ -209,7 +220,6 @@ int build_autocert(struct built *b, const struct build_before *before, struct pr
 	struct sources s = {0};
 
 	add_sources(&s, before->conf, true);
-	b->certs = certs_build(s.v, s.n, before->certs, p);
-	clear_sources(&s);
+	b->certs = build_certs(&s, before->certs, p);
 	return b->certs ? 0 : -1;
 }

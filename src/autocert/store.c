@@ -36,8 +36,18 @@ static int sync_folders(const char *cert_path, const char *key_path, struct erro
 	return file_sync_folder(key_path, err) < 0 ? -1 : file_sync_folder(cert_path, err);
 }
 
-/* A reload that repairs must not meet a swap in the middle. */
+/* A reload, which repairs and reads, must not meet a swap in the middle. */
 static pthread_mutex_t pairs = PTHREAD_MUTEX_INITIALIZER;
+
+void store_hold_pairs(void)
+{
+	pthread_mutex_lock(&pairs);
+}
+
+void store_release_pairs(void)
+{
+	pthread_mutex_unlock(&pairs);
+}
 
 static int write_pair(const char *cert_path, const char *cert_pem, const char *key_path,
 	const char *key_pem, struct error *err)
@@ -58,9 +68,9 @@ int store_write_pair(const char *cert_path, const char *cert_pem, const char *ke
 {
 	int rc;
 
-	pthread_mutex_lock(&pairs);
+	store_hold_pairs();
 	rc = write_pair(cert_path, cert_pem, key_path, key_pem, err);
-	pthread_mutex_unlock(&pairs);
+	store_release_pairs();
 	return rc;
 }
 
@@ -112,9 +122,9 @@ int store_repair_pair(const char *cert_path, const char *key_path, struct error 
 {
 	int rc;
 
-	pthread_mutex_lock(&pairs);
+	store_hold_pairs();
 	rc = repair_pair(cert_path, key_path, err);
-	pthread_mutex_unlock(&pairs);
+	store_release_pairs();
 	return rc;
 }
 

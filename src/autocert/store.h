@@ -20,6 +20,11 @@
 int store_write_pair(const char *cert_path, const char *cert_pem, const char *key_path,
 	const char *key_pem, struct error *err);
 
+/* While they are held no pair is swapped: whoever reads some finds both files of each from the same
+ * order. Not to be held while one of the functions here is called. */
+void store_hold_pairs(void);
+void store_release_pairs(void);
+
 /* Ends or takes back a swap that was cut off; does nothing where none was. */
 int store_repair_pair(const char *cert_path, const char *key_path, struct error *err);
 
