@@ -121,17 +121,22 @@ def mock_ca(shared_mock_ca):
     return shared_mock_ca
 
 
-FIGURES = []
+FIGURE = "figure: "
 
 
 @pytest.fixture
-def figure():
+def figure(request):
     """figure("what", "value with unit"): printed at the end of the run; never judged."""
-    return lambda what, value: FIGURES.append((what, value))
+    return lambda what, value: request.node.user_properties.append((FIGURE + what, value))
 
 
 def pytest_terminal_summary(terminalreporter):
-    if FIGURES:
+    reports = [r for all_of_one in terminalreporter.stats.values() for r in all_of_one]
+    properties = [
+        p for r in reports if getattr(r, "when", "") == "call" for p in r.user_properties
+    ]
+    figures = [(k[len(FIGURE) :], v) for k, v in properties if k.startswith(FIGURE)]
+    if figures:
         terminalreporter.section("figures")
-    for what, value in FIGURES:
+    for what, value in figures:
         terminalreporter.write_line(f"{what}: {value}")
