@@ -28,6 +28,8 @@ int build_listeners(struct built *b, const struct listeners *before, struct prob
 	struct error err;
 
 	b->listeners = listeners_new(c->n_listens);
+	for (size_t i = 0; i < c->n_listens; i++)
+		listener_set_rules(&b->listeners->rules[i], &c->listens[i]);
 	for (size_t i = 0; i < c->n_listens; i++) {
 		struct listener *kept = listeners_find(before, &c->listens[i].address);
 

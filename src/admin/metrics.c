@@ -50,6 +50,11 @@ static const struct counter_row {
 	}
 	ROW("connections_accepted_total", "", accepted, "Connections taken from listeners."),
 	ROW("connections_closed_total", "", closed, "Connections that are over."),
+	ROW("proxy_headers_total", "", proxy_headers, "PROXY headers taken from trusted peers."),
+	ROW("proxy_header_failures_total", "{reason=\"timeout\"}", proxy_header_timeouts,
+		"Connections of trusted peers ended for want of a good PROXY header."),
+	ROW("proxy_header_failures_total", "{reason=\"closed\"}", proxy_headers_cut, NULL),
+	ROW("proxy_header_failures_total", "{reason=\"malformed\"}", proxy_headers_malformed, NULL),
 	ROW("handshakes_total", "{protocol=\"TLSv1.2\",resumed=\"false\"}", handshakes_tls12,
 		"TLS handshakes completed."),
 	ROW("handshakes_total", "{protocol=\"TLSv1.3\",resumed=\"false\"}", handshakes_tls13, NULL),

@@ -68,12 +68,35 @@ static bool same_address(const struct address *a, const struct address *b)
 	       address_to_endpoint(b, &y, NULL) == 0 && endpoint_equal(&x, &y);
 }
 
+static void check_trusted(struct check *c, size_t i)
+{
+	const struct conf_listen *l = &c->conf->listens[i];
+	bool is_unix = l->address.kind == ADDRESS_UNIX;
+	char path[64];
+
+	snprintf(path, sizeof(path), "listen[%zu]", i);
+	if (l->proxy_protocol && !l->trusted.n && !is_unix && l->address.text)
+		problem(c, path,
+			"proxy_protocol needs `trusted`: the addresses of those who may say whose "
+			"connection it is, like [10.0.0.0/8]");
+	if (!l->trusted.n)
+		return;
+	snprintf(path, sizeof(path), "listen[%zu].trusted", i);
+	if (!l->proxy_protocol)
+		problem(c, path, "is of no use without proxy_protocol: true");
+	else if (is_unix)
+		problem(c, path,
+			"is of no use: whoever connects to a unix socket is trusted, its folder "
+			"says who can");
+}
+
 static void check_listens(struct check *c)
 {
 	const struct conf_listen *l = c->conf->listens;
 	char path[64];
 
 	for (size_t i = 0; i < c->conf->n_listens; i++) {
+		check_trusted(c, i);
 		for (size_t j = 0; j < i; j++) {
 			if (l[i].name && l[j].name && !strcmp(l[i].name, l[j].name)) {
 				snprintf(path, sizeof(path), "listen[%zu].name", i);

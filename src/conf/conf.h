@@ -28,6 +28,8 @@ struct conf_listen {
 	struct conf_place place;
 	char *name; /* NULL when not given */
 	struct address address;
+	bool proxy_protocol;         /* a PROXY header comes first, from those that are `trusted` */
+	struct conf_strings trusted; /* for cidr_parse(); on a unix socket everybody is */
 };
 
 /* One entry of tls.certificates. Paths are resolved. Exactly one of the three forms is set. */
@@ -60,6 +62,8 @@ enum conf_route_tls { ROUTE_TERMINATE, ROUTE_PASSTHROUGH };
 
 enum conf_balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST_CONN, BALANCE_RANDOM, BALANCE_SOURCE };
 
+enum conf_proxy_protocol { PROXY_PROTOCOL_NONE, PROXY_PROTOCOL_V1, PROXY_PROTOCOL_V2 };
+
 struct conf_route {
 	struct conf_place place;
 	struct conf_strings hosts;     /* normalised; "default" stands for the catch-all */
@@ -68,6 +72,7 @@ struct conf_route {
 	size_t n_servers;
 	enum conf_balance balance;
 	enum conf_route_tls tls;
+	enum conf_proxy_protocol proxy_protocol; /* sent to its servers */
 	int64_t connect_ms, idle_ms, half_closed_ms;
 	/* The route's own list, which may be empty, wins over tls.alpn. A passthrough route with
 	 * one takes the clients that offer one of its protocols. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cidr.h"
 #include "base/enc.h"
 #include "base/mem.h"
 #include "base/names.h"
@@ -100,6 +101,13 @@ static int check_name_server(char **text, struct error *err)
 	*text = mem_strdup(a.text);
 	address_clear(&a);
 	return 0;
+}
+
+static int check_cidr(char **text, struct error *err)
+{
+	struct cidr c;
+
+	return cidr_parse(&c, *text, err);
 }
 
 static int check_ca_url(char **text, struct error *err)
@@ -229,8 +237,8 @@ static const struct option_word balance_words[] = {{"round_robin", BALANCE_ROUND
 	{"source", BALANCE_SOURCE, false}, {0}};
 static const struct option_word route_tls_words[] = {
 	{"terminate", ROUTE_TERMINATE, false}, {"passthrough", ROUTE_PASSTHROUGH, false}, {0}};
-static const struct option_word proxy_words[] = {
-	{"none", 0, false}, {"v1", 1, false}, {"v2", 2, false}, {0}};
+static const struct option_word proxy_words[] = {{"none", PROXY_PROTOCOL_NONE, false},
+	{"v1", PROXY_PROTOCOL_V1, false}, {"v2", PROXY_PROTOCOL_V2, false}, {0}};
 static const struct option_word health_words[] = {
 	{"none", 0, false}, {"tcp", 1, false}, {"tls", 2, false}, {"http", 3, false}, {0}};
 static const struct option_word key_type_words[] = {{"EC256", KEY_EC256, false},
@@ -289,8 +297,8 @@ static const struct option listen_rows[] = {
 	ROW("address", ADDRESS, .flags = OPTION_REQUIRED, AT(conf_listen, address),
 		.check_address = check_listen_address),
 	ROW("name", STRING, AT(conf_listen, name)),
-	LATER("proxy_protocol", BOOL, .fallback = "false"),
-	LATER("trusted", STRINGS),
+	ROW("proxy_protocol", BOOL, AT(conf_listen, proxy_protocol), .fallback = "false"),
+	ROW("trusted", STRINGS, AT(conf_listen, trusted), .max = 1000, .check = check_cidr),
 	LATER("redirect", ENUM, .words = redirect_words),
 };
 static MAP(listen, struct conf_listen, offsetof(struct conf_listen, place));
@@ -364,7 +372,8 @@ static const struct option route_rows[] = {
 	ROW("balance", ENUM, AT(conf_route, balance), .fallback = "round_robin",
 		.words = balance_words),
 	ROW("tls", ENUM, AT(conf_route, tls), .fallback = "terminate", .words = route_tls_words),
-	LATER("proxy_protocol", ENUM, .fallback = "none", .words = proxy_words),
+	ROW("proxy_protocol", ENUM, AT(conf_route, proxy_protocol), .fallback = "none",
+		.words = proxy_words),
 	ROW("health_check", MAP, .map = &schema_health_check),
 	ROW("timeouts", MAP, .map = &schema_timeouts),
 	ROW("alpn", STRINGS, AT(conf_route, alpn), PRESENT(conf_route, has_alpn), .max = 100,

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "proxy/balance.h"
+#include "proxy/origin.h"
 #include "proxy/relay.h"
 
 #define ASK_AGAIN_MS 100 /* a server whose queue is full */
@@ -223,8 +224,10 @@ void connect_succeeded(struct session *s)
 	session_set_state(s, SESSION_RELAY);
 	stats_count(&s->worker->stats.backend_connects, 1);
 	server_connected(s->server);
-	session_let_go(s);
 	conn_watch(&s->backend, s->worker->base, EV_READ | EV_PERSIST, relay_on_server_readable, s);
+	if (s->route->proxy_protocol)
+		origin_send(s);
+	session_let_go(s);
 	relay_start(s);
 }
 

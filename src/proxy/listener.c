@@ -222,12 +222,22 @@ void listener_unref(struct listener *l)
 	free(l);
 }
 
+void listener_set_rules(struct listener_rules *r, const struct conf_listen *conf)
+{
+	r->proxy_protocol = conf->proxy_protocol;
+	r->n_trusted = conf->trusted.n;
+	r->trusted = mem_zalloc(r->n_trusted * sizeof(*r->trusted));
+	for (size_t i = 0; i < r->n_trusted; i++)
+		cidr_parse(&r->trusted[i], conf->trusted.v[i], NULL); /* conf has checked it */
+}
+
 struct listeners *listeners_new(size_t n)
 {
 	struct listeners *l = mem_zalloc(sizeof(*l) + n * sizeof(l->v[0]));
 
 	atomic_init(&l->refs, 1);
 	l->n = n;
+	l->rules = mem_zalloc(n * sizeof(*l->rules));
 	return l;
 }
 
@@ -241,9 +251,22 @@ void listeners_unref(struct listeners *l)
 {
 	if (!l || atomic_fetch_sub_explicit(&l->refs, 1, memory_order_acq_rel) != 1)
 		return;
-	for (size_t i = 0; i < l->n; i++)
+	for (size_t i = 0; i < l->n; i++) {
 		listener_unref(l->v[i]);
+		free(l->rules[i].trusted);
+	}
+	free(l->rules);
 	free(l);
+}
+
+bool listener_trusts(const struct listener_rules *r, const struct inet_address *peer)
+{
+	if (peer->sa.sa_family == AF_UNIX)
+		return true;
+	for (size_t i = 0; i < r->n_trusted; i++)
+		if (cidr_contains(&r->trusted[i], peer))
+			return true;
+	return false;
 }
 
 struct listener *listeners_find(const struct listeners *l, const struct address *address)

@@ -10,6 +10,8 @@
 #include <stddef.h>
 
 #include "base/address.h"
+#include "base/cidr.h"
+#include "conf/conf.h"
 
 struct listener {
 	atomic_uint refs;
@@ -19,8 +21,15 @@ struct listener {
 	int fds[];   /* -1 = closed */
 };
 
+struct listener_rules { /* what one configuration says of it; its sockets may be older */
+	bool proxy_protocol;
+	struct cidr *trusted;
+	size_t n_trusted;
+};
+
 struct listeners { /* those of one snapshot, in the configuration's order */
 	atomic_uint refs;
+	struct listener_rules *rules; /* of each */
 	size_t n;
 	struct listener *v[];
 };
@@ -38,11 +47,15 @@ int listener_bind_error(const struct address *a, struct error *err);
 struct listener *listener_ref(struct listener *l);
 void listener_unref(struct listener *l);
 
-struct listeners *listeners_new(size_t n); /* the caller fills v[] with references */
+/* The caller fills v[] with references, and sets the rules. */
+struct listeners *listeners_new(size_t n);
+void listener_set_rules(struct listener_rules *r, const struct conf_listen *conf);
 struct listeners *listeners_ref(struct listeners *l);
 void listeners_unref(struct listeners *l);
 /* The one with this address; NULL = none. Borrowed. */
 struct listener *listeners_find(const struct listeners *l, const struct address *address);
+/* Whether this peer may say, by a PROXY header, whose connection it is. */
+bool listener_trusts(const struct listener_rules *r, const struct inet_address *peer);
 /* Removes the path of a unix listener that is not in `now` (NULL = of none). */
 void listeners_unlink_gone(const struct listeners *before, const struct listeners *now);
 

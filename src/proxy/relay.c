@@ -203,7 +203,7 @@ static void send_connecting(struct session *s, const unsigned char *data, size_t
 {
 	int err = EAGAIN;
 
-	if (!s->pending) {
+	if (!s->pending && !s->route->proxy_protocol) {
 		ssize_t n = send(s->backend.fd, data, len, MSG_NOSIGNAL);
 
 		if (n >= 0) {
@@ -212,8 +212,9 @@ static void send_connecting(struct session *s, const unsigned char *data, size_t
 			return;
 		}
 		err = errno;
-		s->pending = evbuffer_new();
 	}
+	if (!s->pending)
+		s->pending = evbuffer_new();
 	if (!s->pending || evbuffer_add(s->pending, data, len) < 0)
 		abort();
 	conn_pause(&s->client);

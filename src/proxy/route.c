@@ -45,6 +45,7 @@ static void build_route(struct route *r, const struct conf *conf, const struct c
 		.policy.min_version = from->min_version ? from->min_version : conf->tls.min_version,
 		.passthrough = from->tls == ROUTE_PASSTHROUGH,
 		.balance = from->balance,
+		.proxy_protocol = from->proxy_protocol,
 		.connect_ms = from->connect_ms,
 		.idle_ms = from->idle_ms,
 		.half_closed_ms = from->half_closed_ms,

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "proxy/connect.h"
+#include "proxy/origin.h"
 #include "proxy/relay.h"
 #include "tls/error.h"
 
@@ -24,7 +26,8 @@
 void session_set_state(struct session *s, enum session_state state)
 {
 	/* Which state may follow which: rows from, columns to. */
-	static const bool allowed[4][4] = {
+	static const bool allowed[5][5] = {
+		[SESSION_HEADER] = {[SESSION_HANDSHAKE] = true, [SESSION_DEAD] = true},
 		[SESSION_HANDSHAKE] = {[SESSION_CONNECTING] = true, [SESSION_DEAD] = true},
 		[SESSION_CONNECTING] = {[SESSION_RELAY] = true, [SESSION_DEAD] = true},
 		[SESSION_RELAY] = {[SESSION_DEAD] = true},
@@ -50,6 +53,12 @@ void session_log(struct session *s, enum log_level level, const char *fmt, ...)
 		level, "%s%s%s: %s", inet_text(client, &s->from), *sni ? " for " : "", name, text);
 }
 
+const char *session_id(const struct session *s, char out[SESSION_ID_SIZE])
+{
+	snprintf(out, SESSION_ID_SIZE, "%016" PRIx64 "%016" PRIx64, s->worker->id, s->number);
+	return out;
+}
+
 /* Ending */
 
 void session_let_go(struct session *s)
@@ -57,6 +66,7 @@ void session_let_go(struct session *s)
 	snapshot_unref(s->snapshot);
 	s->snapshot = NULL;
 	s->route = NULL;
+	origin_clear(s);
 	connect_clear(s);
 	if (s->hello)
 		evbuffer_free(s->hello);
@@ -252,6 +262,10 @@ static bool step_handshake(struct session *s, const unsigned char *data, size_t 
 
 static void client_gone(struct session *s, ssize_t n)
 {
+	if (s->state == SESSION_HEADER) {
+		origin_client_gone(s);
+		return;
+	}
 	if (s->state == SESSION_HANDSHAKE) {
 		fail_handshake(s, HANDSHAKE_CLOSED, "the client closed the connection");
 		return;
@@ -264,6 +278,36 @@ static void client_gone(struct session *s, ssize_t n)
 	}
 	stats_count(&s->worker->stats.aborted, 1);
 	session_abort(s);
+}
+
+/* The client's address is known: from here on it is a client, and TLS is what it talks. */
+static void session_begin(struct session *s)
+{
+	struct handshake *h = mem_zalloc(sizeof(*h));
+
+	session_set_state(s, SESSION_HANDSHAKE);
+	s->handshake = h;
+	h->certs = s->snapshot->certs;
+	h->tickets = s->snapshot->tickets;
+	h->cache = s->worker->cache;
+	h->strict_sni = s->snapshot->strict_sni;
+	h->choose = choose_route;
+	if (s->snapshot->routes->by_listener[s->listener].passes)
+		h->passes = passes;
+	h->arg = s;
+	s->ssl = tls_accept_new(s->snapshot->ctx, h, relay_bio_new(s));
+}
+
+/* Takes the input through the states before the relay; what is left belongs there when it returns
+ * true. */
+static bool take_first_bytes(struct session *s)
+{
+	if (s->state == SESSION_HEADER) {
+		if (!origin_read(s))
+			return false;
+		session_begin(s);
+	}
+	return s->state == SESSION_HANDSHAKE && step_handshake(s, s->worker->in, s->worker->in_len);
 }
 
 static void on_client_readable(evutil_socket_t fd, short what, void *arg)
@@ -279,12 +323,12 @@ static void on_client_readable(evutil_socket_t fd, short what, void *arg)
 		return;
 	if (n <= 0) {
 		client_gone(s, n);
-	} else if (!s->ssl) {
+	} else if (!s->ssl && s->state != SESSION_HEADER) {
 		relay_pass_on(s, w->recv, (size_t)n);
 	} else {
 		w->in = w->recv;
 		w->in_len = (size_t)n;
-		if (s->state != SESSION_HANDSHAKE || step_handshake(s, w->recv, (size_t)n))
+		if (s->state > SESSION_HANDSHAKE || take_first_bytes(s))
 			relay_from_client(s);
 		w->in_len = 0;
 	}
@@ -310,29 +354,13 @@ static void client_failed(struct conn *c)
 
 static const struct conn_events client_events = {client_drained, client_failed};
 
-/* The client's address is known: from here on it is a client, and TLS is what it talks. */
-static void session_begin(struct session *s)
-{
-	struct handshake *h = mem_zalloc(sizeof(*h));
-
-	s->handshake = h;
-	h->certs = s->snapshot->certs;
-	h->tickets = s->snapshot->tickets;
-	h->cache = s->worker->cache;
-	h->strict_sni = s->snapshot->strict_sni;
-	h->choose = choose_route;
-	if (s->snapshot->routes->by_listener[s->listener].passes)
-		h->passes = passes;
-	h->arg = s;
-	s->ssl = tls_accept_new(s->snapshot->ctx, h, relay_bio_new(s));
-}
-
 void session_open(struct worker *w, int fd, size_t listener, const struct inet_address *from)
 {
 	struct session *s = mem_zalloc(sizeof(*s));
 
 	s->worker = w;
 	s->listener = listener;
+	s->number = ++w->n_opened;
 	s->from = *from;
 	s->snapshot = snapshot_ref(w->snapshot);
 	s->backend.fd = -1;
@@ -342,7 +370,10 @@ void session_open(struct worker *w, int fd, size_t listener, const struct inet_a
 	stats_count(&w->stats.accepted, 1);
 	if (s->snapshot->handshake_ms) /* 0 = no limit */
 		wheel_set(&w->wheel, &s->timer, w->now + s->snapshot->handshake_ms);
-	session_begin(s);
+	if (origin_is_awaited(s))
+		origin_start(s);
+	else
+		session_begin(s);
 	conn_resume(&s->client);
 	/* The ClientHello is often here already. */
 	on_client_readable(fd, EV_READ, s);
@@ -398,6 +429,7 @@ static void expire_relay(struct session *s)
 void session_expire(struct session *s)
 {
 	switch (s->state) {
+	case SESSION_HEADER: origin_expire(s); break;
 	case SESSION_HANDSHAKE:
 		fail_handshake(s, HANDSHAKE_TIMEOUT, "not done within limits.handshake");
 		break;

@@ -1,6 +1,6 @@
 /* A session: a client's connection from accept to close, with the connection to the server that it
- * is relayed to. States: handshake -> connecting -> relay -> dead. The worker's thread only; freed
- * by the worker after the loop turn in which it died. */
+ * is relayed to. States: header -> handshake -> connecting -> relay -> dead. The worker's thread
+ * only; freed by the worker after the loop turn in which it died. */
 #ifndef LINTEL_PROXY_SESSION_H
 #define LINTEL_PROXY_SESSION_H
 
@@ -9,7 +9,15 @@
 #include "proxy/conn.h"
 #include "proxy/worker.h"
 
-enum session_state { SESSION_HANDSHAKE, SESSION_CONNECTING, SESSION_RELAY, SESSION_DEAD };
+enum session_state {
+	SESSION_HEADER, /* a PROXY header has to come first, where it has to */
+	SESSION_HANDSHAKE,
+	SESSION_CONNECTING,
+	SESSION_RELAY,
+	SESSION_DEAD
+};
+
+struct origin;
 
 /* On the way to a server (connect.c). */
 struct connecting {
@@ -28,7 +36,9 @@ struct session {
 	enum session_state state;
 	SSL *ssl; /* NULL = what comes is passed on as it is */
 	struct conn client, backend;
-	struct inet_address from;    /* the client */
+	uint64_t number;             /* of this worker's */
+	struct inet_address from;    /* the client; before its PROXY header the peer */
+	struct origin *origin;       /* of that header, until connected; NULL = none comes */
 	struct server *server;       /* pinned from the connect on */
 	struct handshake *handshake; /* until the handshake has ended */
 	struct evbuffer *hello;      /* the pieces of one that may have to be passed on; as long */
@@ -52,6 +62,11 @@ void session_close(struct session *s);
 /* The deadline of its state has come. */
 void session_expire(struct session *s);
 void session_free(struct session *s); /* a dead one */
+
+#define SESSION_ID_SIZE 33
+/* What the connection is called towards servers and in logs, unique over workers and restarts: 32
+ * hex digits. Returns `out`. */
+const char *session_id(const struct session *s, char out[SESSION_ID_SIZE]);
 
 /* Between session.c (handshake, life), connect.c (the server) and relay.c (bytes). */
 void session_set_state(struct session *s, enum session_state state);

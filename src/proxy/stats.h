@@ -17,8 +17,12 @@ enum handshake_failure {
 };
 
 #define STATS_FIELDS(X)                                                                            \
-	X(accepted)         /* connections taken from listeners */                                 \
-	X(closed)           /* of these, over */                                                   \
+	X(accepted)      /* connections taken from listeners */                                    \
+	X(closed)        /* of these, over */                                                      \
+	X(proxy_headers) /* taken */                                                               \
+	X(proxy_header_timeouts)                                                                   \
+	X(proxy_headers_cut) /* the connection ended before they were whole */                     \
+	X(proxy_headers_malformed)                                                                 \
 	X(handshakes_tls12) /* completed, full */                                                  \
 	X(handshakes_tls13)                                                                        \
 	X(resumed_tls12) /* completed, resumed */                                                  \

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/timerfd.h>
@@ -397,6 +398,10 @@ struct worker *worker_start(size_t index, struct snapshot *first, atomic_uint_fa
 	w->connections = connections;
 	w->home = home;
 	w->now = clock_mono_ms();
+	if (RAND_bytes((unsigned char *)&w->id, sizeof(w->id)) != 1) {
+		error_set(err, "there are no random numbers to be had");
+		return NULL;
+	}
 	TAILQ_INIT(&w->listeners);
 	TAILQ_INIT(&w->sessions);
 	TAILQ_INIT(&w->dead);

@@ -52,8 +52,9 @@ struct worker {
 	struct wheel wheel;
 	struct session_list sessions, dead;
 	size_t n_sessions;
-	int64_t now; /* ms, at the start of the callback */
-	struct {     /* worker_may_log() */
+	uint64_t id, n_opened; /* random; sessions so far: session_id() */
+	int64_t now;           /* ms, at the start of the callback */
+	struct {               /* worker_may_log() */
 		int64_t second;
 		unsigned lines, suppressed;
 	} log;

@@ -88,6 +88,20 @@ def nginx(tmp_path):
 
 
 @pytest.fixture
+def haproxy(tmp_path):
+    """haproxy(server, ...) starts a HAProxy in front of a server."""
+    started = []
+
+    def start(server, *words, **kw):
+        started.append(servers.Haproxy(tmp_path / f"haproxy{len(started)}", server, *words, **kw))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.close()
+
+
+@pytest.fixture
 def testbed(tmp_path):
     """testbed("--lag", 6, ...) starts a certification authority and name servers; see testbed.py."""
     started = []

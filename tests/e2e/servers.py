@@ -124,23 +124,43 @@ class Server:
                     pass
 
 
+def accepts(process, address, stderr):
+    """Whether a process, which must still run, accepts connections."""
+    assert process.poll() is None, stderr.read_text()
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port))).close()
+        return True
+    except OSError:
+        return False
+
+
 class Nginx:
-    def __init__(self, folder, files=None):
+    """`proxy_protocol`: it wants PROXY headers, and logs what they say."""
+
+    def __init__(self, folder, files=None, proxy_protocol=False):
         self.dir = pathlib.Path(folder)
         (self.dir / "www").mkdir(parents=True)
         for name, data in {"index.html": b"hello\n", **(files or {})}.items():
             (self.dir / "www" / name).write_bytes(data)
         self.address = proxy.free_address()
         user = "user root;" if os.geteuid() == 0 else ""
+        listen = f"{self.address} backlog=4096"
+        log = "access_log off"
+        if proxy_protocol:
+            listen += " proxy_protocol"
+            names = ["addr", "port", "server_addr", "server_port"]
+            words = " ".join(f"$proxy_protocol_{name}" for name in names)
+            log = f'log_format pp "{words}"; access_log {self.dir}/access pp'
         (self.dir / "nginx.conf").write_text(
             f"""{user} daemon off; worker_processes 1; pid {self.dir}/pid; error_log stderr;
 events {{ worker_connections 16384; }}
 http {{
-    access_log off; keepalive_requests 1000000; keepalive_timeout 3600; client_max_body_size 0;
+    {log}; keepalive_requests 1000000; keepalive_timeout 3600; client_max_body_size 0;
     client_body_temp_path {self.dir}/body; proxy_temp_path {self.dir}/proxy;
     fastcgi_temp_path {self.dir}/fastcgi; uwsgi_temp_path {self.dir}/uwsgi;
     scgi_temp_path {self.dir}/scgi;
-    server {{ listen {self.address} backlog=4096; root {self.dir}/www; }}
+    server {{ listen {listen}; root {self.dir}/www; }}
 }}
 """
         )
@@ -151,16 +171,52 @@ http {{
                 stderr=log,
                 preexec_fn=proxy.die_with_parent,
             )
-        host, _, port = self.address.rpartition(":")
-        proxy.wait_until("nginx", lambda: self.accepts(host, int(port)))
+        proxy.wait_until("nginx", lambda: accepts(self.process, self.address, self.dir / "stderr"))
 
-    def accepts(self, host, port):
-        assert self.process.poll() is None, (self.dir / "stderr").read_text()
-        try:
-            socket.create_connection((host, port)).close()
-            return True
-        except OSError:
-            return False
+    def close(self):
+        self.process.terminate()
+        self.process.wait(20)
+
+
+class Haproxy:
+    """HAProxy in TCP mode, with one frontend, whose `address` it is, and one server. `server_words`
+    and `bind_words` stand behind the addresses, `more` is a line of the frontend."""
+
+    def __init__(self, folder, server, server_words="", bind_words="", more="", host=proxy.HOST):
+        self.dir = pathlib.Path(folder)
+        self.dir.mkdir(parents=True)
+        self.address = proxy.free_address(host)
+        (self.dir / "haproxy.cfg").write_text(
+            f"""global
+    log stdout format raw local0
+defaults
+    mode tcp
+    log global
+    timeout connect 20s
+    timeout client 60s
+    timeout server 60s
+frontend front
+    bind {self.address} {bind_words}
+    default_backend back
+    {more}
+backend back
+    server s {server} {server_words}
+"""
+        )
+        self.log_path = self.dir / "log"
+        with open(self.log_path, "wb") as log:
+            self.process = subprocess.Popen(
+                ["/usr/sbin/haproxy", "-db", "-f", str(self.dir / "haproxy.cfg")],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=proxy.die_with_parent,
+            )
+        proxy.wait_until("HAProxy", lambda: accepts(self.process, self.address, self.log_path))
+
+    @property
+    def log(self):
+        return self.log_path.read_text()
 
     def close(self):
         self.process.terminate()

@@ -222,14 +222,6 @@ LATER = {  # each alone in a good configuration is refused with `not supported y
             {"hosts": ["default"], "backends": ["127.0.0.1:1"], "health_check": {"type": "tcp"}}
         ]
     },
-    "proxy_protocol": {
-        "routes": [{"hosts": ["default"], "backends": ["127.0.0.1:1"], "proxy_protocol": "v2"}]
-    },
-    "listen proxy_protocol": {
-        "listen": [
-            {"address": "127.0.0.1:1443", "proxy_protocol": True, "trusted": ["127.0.0.0/8"]}
-        ]
-    },
     "redirect": {
         "listen": [
             {"address": "127.0.0.1:1443"},
@@ -254,11 +246,9 @@ def test_defaults_of_what_comes_later_are_accepted(write, good):
             "hosts": ["default"],
             "backends": [{"address": "127.0.0.1:1", "weight": 1}],
             "balance": "round_robin",
-            "proxy_protocol": "none",
             "health_check": {"type": "none", "interval": "5s", "rise": 2, "fall": 3},
         }
     ]
-    good["listen"][0]["proxy_protocol"] = False
     good["limits"]["per_ip"] = 0
     good["notifications"] = []
     done = proxy.command("check", "-c", write(good))

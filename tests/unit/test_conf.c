@@ -118,15 +118,39 @@ static void takes_how_servers_are_chosen(void **state)
 	conf_unref(c);
 }
 
+static void takes_the_proxy_protocol(void **state)
+{
+	struct conf *c =
+		load("listen:\n"
+		     "- { address: ':443', proxy_protocol: true, trusted: [10.0.0.0/8, '::1'] }\n"
+		     "- { address: 'unix:/x', proxy_protocol: true, trusted: [] }\n"
+		     "- { address: ':444', proxy_protocol: false }\n"
+		     "routes:\n"
+		     "- { hosts: [a], backends: ['a:1'] }\n"
+		     "- { hosts: [b], backends: ['a:1'], proxy_protocol: none }\n"
+		     "- { hosts: [c], backends: ['a:1'], proxy_protocol: v1 }\n"
+		     "- { hosts: [d], backends: ['a:1'], proxy_protocol: v2 }\n");
+
+	assert_true(c->listens[0].proxy_protocol);
+	assert_strings(&c->listens[0].trusted, "10.0.0.0/8|::1|");
+	assert_true(c->listens[1].proxy_protocol);
+	assert_int_equal(c->listens[1].trusted.n, 0);
+	assert_false(c->listens[2].proxy_protocol);
+	assert_int_equal(c->routes[0].proxy_protocol, PROXY_PROTOCOL_NONE);
+	assert_int_equal(c->routes[1].proxy_protocol, PROXY_PROTOCOL_NONE);
+	assert_int_equal(c->routes[2].proxy_protocol, PROXY_PROTOCOL_V1);
+	assert_int_equal(c->routes[3].proxy_protocol, PROXY_PROTOCOL_V2);
+	conf_unref(c);
+}
+
 /* Options that come later may be given, as long as they say what is done anyway. */
 static void takes_later_options_with_their_defaults(void **state)
 {
 	struct conf *c =
-		load("listen: [{ address: ':443', proxy_protocol: false, trusted: [] }]\n"
+		load("listen: [{ address: ':443' }]\n"
 		     "routes:\n"
 		     "  - hosts: [default]\n"
 		     "    backends: ['a:1']\n"
-		     "    proxy_protocol: none\n"
 		     "    health_check: { type: none, interval: 5000ms, timeout: 2s, rise: 2, "
 		     "fall: '${LT_NONE:-3}' }\n"
 		     "limits: { per_ip: 0 }\n"
@@ -573,6 +597,7 @@ int main(void)
 		cmocka_unit_test(has_defaults),
 		cmocka_unit_test(has_defaults_of_lists),
 		cmocka_unit_test(takes_how_servers_are_chosen),
+		cmocka_unit_test(takes_the_proxy_protocol),
 		cmocka_unit_test(takes_later_options_with_their_defaults),
 		cmocka_unit_test(takes_acme),
 		cmocka_unit_test(takes_notifications),
