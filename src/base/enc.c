@@ -1,5 +1,6 @@
 #include "base/enc.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,4 +57,16 @@ bad:
 	free(data);
 	error_set(err, "is no base64url");
 	return NULL;
+}
+
+void enc_url(struct str *s, const char *text)
+{
+	for (; *text; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		if (isalnum(c) || (c && strchr("-._~", c)))
+			str_add(s, text, 1);
+		else
+			str_addf(s, "%%%02X", c);
+	}
 }

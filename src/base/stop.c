@@ -48,3 +48,13 @@ bool stop_wait(const struct stop *s, int64_t ms)
 	}
 	return stop_is_set(s);
 }
+
+struct limits limits_within(const struct limits *l, int64_t ms)
+{
+	int64_t end = clock_mono_ms() + ms;
+
+	return (struct limits){
+		.stop = l->stop,
+		.deadline_ms = end < l->deadline_ms ? end : l->deadline_ms,
+	};
+}

@@ -22,4 +22,13 @@ bool stop_is_set(const struct stop *s);
 /* Sleeps so long, or until it is set: true then. */
 bool stop_wait(const struct stop *s, int64_t ms);
 
+/* How long something may take that is done in several steps. */
+struct limits {
+	const struct stop *stop; /* NULL = never */
+	int64_t deadline_ms;     /* clock_mono_ms() */
+};
+
+/* These limits, but for `ms` at most. */
+struct limits limits_within(const struct limits *l, int64_t ms);
+
 #endif

@@ -27,28 +27,28 @@ enum {
 	N_OPTIONS,
 };
 
-static const struct dns_option options[N_OPTIONS] = {
+static const struct setting options[N_OPTIONS] = {
 	DNS_COMMON_OPTIONS("ACME_DNS_", "ACMEDNS_"),
 	[DNS_BASE_URL] = {.key = "api_base",
 		.env = {"ACME_DNS_API_BASE"},
-		.type = DNS_URL,
+		.type = SETTING_URL,
 		.required = true,
 		.help = "where the API of acme-dns is"},
 	DNS_HTTP_OPTIONS("ACME_DNS_", "ACMEDNS_"),
 	[STORAGE_PATH] = {.key = "storage_path",
 		.env = {"ACME_DNS_STORAGE_PATH"},
-		.type = DNS_PATH,
+		.type = SETTING_PATH,
 		.help = "the file of the domains' accounts, which are registered as needed"},
 	[ALLOW_LIST] = {.key = "allow_list",
 		.env = {"ACME_DNS_ALLOWLIST"},
-		.type = DNS_LIST,
+		.type = SETTING_LIST,
 		.help = "networks such as 192.0.2.0/24 that may use accounts registered here"},
 	[USERNAME] = {.key = "username",
 		.env = {"ACME_DNS_USERNAME"},
 		.help = "of the one account for all domains, instead of storage_path"},
 	[PASSWORD] = {.key = "password",
 		.env = {"ACME_DNS_PASSWORD"},
-		.type = DNS_SECRET,
+		.type = SETTING_SECRET,
 		.help = "of that account"},
 	[SUBDOMAIN] = {.key = "subdomain",
 		.env = {"ACME_DNS_SUBDOMAIN"},
@@ -84,7 +84,7 @@ static int init(struct dns_provider *p, struct error *err)
 			!username   ? "username"
 			: !password ? "password"
 				    : "subdomain");
-	if (fixed && (storage || p->values[ALLOW_LIST].n))
+	if (fixed && (storage || p->values[ALLOW_LIST].list.n))
 		return error_set(err,
 			"%s stands beside username: accounts are registered, or one is given",
 			storage ? "storage_path" : "allow_list");
@@ -160,9 +160,9 @@ static bool read_login(struct json_object *account, struct login *a)
 
 /* A new object, with all that an account needs. */
 static struct json_object *register_account(
-	const struct dns_job *j, const char *domain, const struct dns_limits *l, struct error *err)
+	const struct dns_job *j, const char *domain, const struct limits *l, struct error *err)
 {
-	const struct conf_strings *allow = &j->provider->values[ALLOW_LIST];
+	const struct conf_strings *allow = &j->provider->values[ALLOW_LIST].list;
 	struct json_object *o = json_object_new_object(), *from = json_object_new_array(),
 			   *account = NULL;
 	char *step = mem_printf("registering an account for %s", domain);
@@ -189,7 +189,7 @@ static struct json_object *register_account(
 
 /* The domain's account in `all`; registered and saved first where there is none. */
 static int open_account(const struct dns_job *j, struct json_object *all, const struct dns_txt *t,
-	struct login *a, const struct dns_limits *l, struct error *err)
+	struct login *a, const struct limits *l, struct error *err)
 {
 	const char *path = dns_value(j->provider, STORAGE_PATH),
 		   *domain = t->fqdn + (str_starts(t->fqdn, PREFIX) ? strlen(PREFIX) : 0);
@@ -247,7 +247,7 @@ static void ask_for_cname(struct str *s, const struct dns_txt *t, const struct l
 /* A value that is set twice takes both places: after an answer that was lost all of the order's are
  * set anew. */
 static int update(const struct dns_job *j, const struct dns_txt *t, const struct login *a,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	struct json_object *o = json_object_new_object();
 	char *step = mem_printf("setting the TXT value of %s", t->fqdn);
@@ -269,8 +269,7 @@ static int update(const struct dns_job *j, const struct dns_txt *t, const struct
 
 /* A value takes the older one's place. Where a name gets two, what is there has to be older than
  * both of them. */
-static int make_room(
-	struct dns_txt *const *v, size_t n, const struct dns_limits *l, struct error *err)
+static int make_room(struct dns_txt *const *v, size_t n, const struct limits *l, struct error *err)
 {
 	size_t most = 1;
 
@@ -294,7 +293,7 @@ static int make_room(
 
 /* All accounts first, so that all CNAMEs that are missing are told at once. */
 static int set_all(const struct dns_job *j, struct json_object *all, struct dns_txt *const *v,
-	size_t n, const struct dns_limits *l, struct error *err)
+	size_t n, const struct limits *l, struct error *err)
 {
 	const struct login fixed = {.username = dns_value(j->provider, USERNAME),
 		.password = dns_value(j->provider, PASSWORD),
@@ -325,25 +324,25 @@ static int set_all(const struct dns_job *j, struct json_object *all, struct dns_
 }
 
 static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	const struct dns_api *api = j->provider->own;
 	const char *path = dns_value(j->provider, STORAGE_PATH);
 	struct json_object *all = NULL;
 	int rc;
 
-	if (dns_account_enter(api->account, DNS_RECORDS, l, err) < 0)
+	if (http_account_enter(api->account, HTTP_CHANGE, l, err) < 0)
 		return -1;
 	all = path ? read_storage(path, err) : NULL;
 	rc = path && !all ? -1 : set_all(j, all, v, n, l, err);
 	json_object_put(all);
-	dns_account_leave(api->account, DNS_RECORDS);
+	http_account_leave(api->account, HTTP_CHANGE);
 	return rc;
 }
 
 /* There is no such thing: the values stay until newer ones take their places. */
 static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	(void)j;
 	(void)v;

@@ -1,6 +1,5 @@
 #include "dns/api.h"
 
-#include <ctype.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
@@ -71,7 +70,7 @@ int dns_api_init(struct dns_provider *p, struct dns_api *api, const char *base,
 		return -1;
 	api->timeout_ms = dns_value_ms(p, DNS_HTTP_TIMEOUT, 0);
 	id = mem_printf("%s\n%s", api->base, credentials);
-	api->account = dns_account_get(p->name, id, rate, per_ms);
+	api->account = http_account_get(p->name, id, rate, per_ms);
 	OPENSSL_cleanse(id, strlen(id));
 	free(id);
 	return 0;
@@ -87,18 +86,6 @@ void dns_api_free(struct dns_provider *p)
 {
 	dns_api_clear(p->own);
 	free(p->own);
-}
-
-void dns_url_encode(struct str *s, const char *text)
-{
-	for (; *text; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		if (isalnum(c) || (c && strchr("-._~", c)))
-			str_add(s, text, 1);
-		else
-			str_addf(s, "%%%02X", c);
-	}
 }
 
 /* --- a request --- */
@@ -123,20 +110,20 @@ void dns_call_bearer(struct dns_call *c, const char *token)
 	dns_call_header(c, "Authorization", "Bearer %s", token);
 }
 
-int dns_call_token(const struct dns_job *j, struct dns_call *c, struct dns_account *a, bool again,
-	char *(*fetch_it)(const struct dns_job *j, int64_t *life_s, const struct dns_limits *l,
+int dns_call_token(const struct dns_job *j, struct dns_call *c, struct http_account *a, bool again,
+	char *(*fetch_it)(const struct dns_job *j, int64_t *life_s, const struct limits *l,
 		struct error *err),
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	int64_t life_s = 0;
 	char *token;
 
-	if (dns_account_enter(a, DNS_TOKEN, l, err) < 0)
+	if (http_account_enter(a, HTTP_TOKEN, l, err) < 0)
 		return -1;
-	token = again ? NULL : dns_account_token(a);
+	token = again ? NULL : http_account_token(a);
 	if (!token && (token = fetch_it(j, &life_s, l, err)))
-		dns_account_set_token(a, token, life_s);
-	dns_account_leave(a, DNS_TOKEN);
+		http_account_set_token(a, token, life_s);
+	http_account_leave(a, HTTP_TOKEN);
 	if (!token)
 		return -1;
 	dns_call_bearer(c, token);
@@ -220,7 +207,7 @@ static void set_error(const struct dns_reply *r, const char *where, struct error
 
 /* One try. 0, or the verdict on its failure, never DNS_BY_STATUS. */
 static enum dns_verdict try_once(const struct dns_api *api, const struct dns_call *c,
-	const char *url, const char *where, struct dns_reply *r, const struct dns_limits *l,
+	const char *url, const char *where, struct dns_reply *r, const struct limits *l,
 	struct error *err)
 {
 	int64_t left = l->deadline_ms - clock_mono_ms();
@@ -270,7 +257,7 @@ static enum dns_verdict try_once(const struct dns_api *api, const struct dns_cal
 /* Exponential with full jitter, or what the API asks for. -1 with the sentence completed when that
  * is too late. */
 static int wait_again(
-	unsigned tries, const struct dns_reply *r, const struct dns_limits *l, struct error *err)
+	unsigned tries, const struct dns_reply *r, const struct limits *l, struct error *err)
 {
 	int64_t wait = r->retry_after_s * 1000, most = INT64_C(1000) << (tries - 1);
 	uint32_t random;
@@ -294,7 +281,7 @@ static int wait_again(
 }
 
 static int authorize(const struct dns_job *j, const struct dns_api *api, struct dns_call *c,
-	bool again, const struct dns_limits *l, struct error *err)
+	bool again, const struct limits *l, struct error *err)
 {
 	if (c->anonymous || !api->authorize)
 		return 0;
@@ -302,7 +289,7 @@ static int authorize(const struct dns_job *j, const struct dns_api *api, struct 
 }
 
 int dns_api_call(const struct dns_job *j, const struct dns_api *api, struct dns_call *c,
-	struct dns_reply *r, const struct dns_limits *l, struct error *err)
+	struct dns_reply *r, const struct limits *l, struct error *err)
 {
 	char *url = c->url ? mem_strdup(c->url) : mem_printf("%s%s", api->base, c->path),
 	     *where = without_query(url);
@@ -316,7 +303,7 @@ int dns_api_call(const struct dns_job *j, const struct dns_api *api, struct dns_
 		enum dns_verdict verdict;
 
 		dns_reply_clear(r);
-		if (dns_account_ask(api->account, l, err) < 0 ||
+		if (http_account_ask(api->account, l, err) < 0 ||
 			authorize(j, api, c, again, l, err) < 0 || check_headers(c, err) < 0)
 			break;
 		verdict = try_once(api, c, url, where, r, l, err);
@@ -351,8 +338,8 @@ int dns_api_call(const struct dns_job *j, const struct dns_api *api, struct dns_
 
 int dns_api_walk(const struct dns_job *j, const char *name, struct dns_zone *z,
 	int (*look)(const struct dns_job *j, const char *candidate, struct dns_zone *z,
-		const struct dns_limits *l, struct error *err),
-	const struct dns_limits *l, struct error *err)
+		const struct limits *l, struct error *err),
+	const struct limits *l, struct error *err)
 {
 	for (const char *candidate = name; strchr(candidate, '.');
 		candidate = strchr(candidate, '.') + 1) {

@@ -9,8 +9,8 @@
 #define LINTEL_DNS_API_H
 
 #include "base/str.h"
-#include "dns/account.h"
 #include "dns/ops.h"
+#include "http/account.h"
 #include "http/answer.h"
 #include "http/fetch.h"
 
@@ -28,7 +28,7 @@ enum {
 	DNS_COMMON_OPTIONS(A, B),                                                                  \
 		[DNS_BASE_URL] = {.key = "base_url",                                               \
 			.env = __VA_ARGS__,                                                        \
-			.type = DNS_URL,                                                           \
+			.type = SETTING_URL,                                                       \
 			.help = "where the API is, with a path in front of all of its own"},       \
 		DNS_HTTP_OPTIONS(A, B)
 /* For those that call the base URL by another word, and have DNS_COMMON_OPTIONS and a row
@@ -36,11 +36,11 @@ enum {
 #define DNS_HTTP_OPTIONS(A, B)                                                                     \
 	[DNS_HTTP_TIMEOUT] = {.key = "http_timeout",                                               \
 		.env = DNS_ENV(A, B, "HTTP_TIMEOUT"),                                              \
-		.type = DNS_DURATION,                                                              \
+		.type = SETTING_DURATION,                                                          \
 		.fallback = "30s",                                                                 \
 		.help = "for one request of the API"},                                             \
 	[DNS_INSECURE_HTTP] = {.key = "insecure_http",                                             \
-		.type = DNS_BOOL,                                                                  \
+		.type = SETTING_BOOL,                                                              \
 		.fallback = "false",                                                               \
 		.help = "lets URLs begin with http:// for other hosts than this one"}
 
@@ -83,12 +83,12 @@ struct dns_reply {
 struct dns_api {    /* part of a provider's `own` */
 	char *base; /* URL without a slash at the end */
 	int64_t timeout_ms;
-	struct dns_account *account;
+	struct http_account *account;
 	bool has_tokens; /* authorize() fetches them */
 	/* Adds the headers that prove who asks, before each try; `again`: what it added last was
 	 * refused, and a cached token is of no use any more. NULL = nothing to prove. */
 	int (*authorize)(const struct dns_job *j, struct dns_call *c, bool again,
-		const struct dns_limits *l, struct error *err);
+		const struct limits *l, struct error *err);
 	/* Sets code, message, and what status and headers do not say, from an answer that is no
 	 * 2xx, or a 2xx that may be none (success: false): true = it is an error. */
 	bool (*explain)(struct dns_reply *r);
@@ -110,7 +110,7 @@ char *dns_api_url(
 /* 0 with a 2xx; else -1 or DNS_AGAIN with a sentence that begins with c->step. `r` is to be cleared
  * in any case; its http.status is 0 when there was no answer. */
 int dns_api_call(const struct dns_job *j, const struct dns_api *api, struct dns_call *c,
-	struct dns_reply *r, const struct dns_limits *l, struct error *err);
+	struct dns_reply *r, const struct limits *l, struct error *err);
 void dns_reply_clear(struct dns_reply *r);
 /* Adds a header, formatted. */
 void dns_call_header(struct dns_call *c, const char *name, const char *fmt, ...)
@@ -121,15 +121,12 @@ void dns_call_bearer(struct dns_call *c, const char *token);
 /* The same with the account's token; where it has none that is good, or was `again` refused, with
  * one that `fetch_it` gets: a new string, and its life in seconds; NULL with a sentence. Others of
  * the account wait for it meanwhile. */
-int dns_call_token(const struct dns_job *j, struct dns_call *c, struct dns_account *a, bool again,
-	char *(*fetch_it)(const struct dns_job *j, int64_t *life_s, const struct dns_limits *l,
+int dns_call_token(const struct dns_job *j, struct dns_call *c, struct http_account *a, bool again,
+	char *(*fetch_it)(const struct dns_job *j, int64_t *life_s, const struct limits *l,
 		struct error *err),
-	const struct dns_limits *l, struct error *err);
+	const struct limits *l, struct error *err);
 /* Sets code and message from members of an object, in `explain`. NULLs are left alone. */
 void dns_reply_explain(struct dns_reply *r, const char *code, const char *message);
-
-/* Appends a text, with everything but letters, digits and -._~ as %XX. */
-void dns_url_encode(struct str *s, const char *text);
 
 /* --- zones --- */
 
@@ -138,8 +135,8 @@ void dns_url_encode(struct str *s, const char *text);
  * does this. */
 int dns_api_walk(const struct dns_job *j, const char *name, struct dns_zone *z,
 	int (*look)(const struct dns_job *j, const char *candidate, struct dns_zone *z,
-		const struct dns_limits *l, struct error *err),
-	const struct dns_limits *l, struct error *err);
+		const struct limits *l, struct error *err),
+	const struct limits *l, struct error *err);
 /* Takes the zone for the longest so far where `name` lies in it, and notes its name for the
  * sentence. `zone` may have a dot at the end. */
 struct dns_zones_seen {

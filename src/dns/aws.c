@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "dns/xml.h"
+#include "http/xml.h"
 
 #define LOCAL_MS  1000 /* for an answer from nearby */
 #define IMDS      "http://169.254.169.254"
@@ -34,7 +34,7 @@ int64_t aws_now(const struct aws *a)
 {
 	int64_t delta = 0;
 
-	dns_account_clock(a->api.account, &delta);
+	http_account_clock(a->api.account, &delta);
 	return clock_wall_s() + delta;
 }
 
@@ -89,7 +89,7 @@ static bool explain_local(struct dns_reply *r)
 }
 
 /* The clock is that of the answer's Date header, whatever else the answer says. */
-static void ask_for_clock(const struct dns_job *j, const char *base, const struct dns_limits *l)
+static void ask_for_clock(const struct dns_job *j, const char *base, const struct limits *l)
 {
 	char *url = mem_printf("%s/", base);
 	const struct aws *a = aws_of(j);
@@ -107,7 +107,7 @@ static void ask_for_clock(const struct dns_job *j, const char *base, const struc
 	date = fetch_header(&r.http, "Date", 0);
 	now = date ? answer_date(date) : 0;
 	if (now)
-		dns_account_set_clock(a->api.account, now - clock_wall_s());
+		http_account_set_clock(a->api.account, now - clock_wall_s());
 	dns_reply_clear(&r);
 	free(url);
 }
@@ -115,7 +115,7 @@ static void ask_for_clock(const struct dns_job *j, const char *base, const struc
 /* Requests of the service go to its base URL, and are signed with the role's keys where there is
  * one; those that have a URL of their own go to STS, with ours. */
 static int authorize(const struct dns_job *j, struct dns_call *c, bool again,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	const struct aws *a = aws_of(j);
 	bool is_sts = c->url, has_sts = dns_value(j->provider, AWS_STS_ENDPOINT);
@@ -129,7 +129,7 @@ static int authorize(const struct dns_job *j, struct dns_call *c, bool again,
 	if (again) {
 		ask_for_clock(j, is_sts ? a->sts : a->api.base, l);
 		if (!is_sts)
-			dns_account_set_token(a->api.account, NULL, 0);
+			http_account_set_token(a->api.account, NULL, 0);
 	}
 	rc = is_sts ? aws_own_keys(j, &k, l, err) : aws_all_keys(j, &k, l, err);
 	if (rc == 0)
@@ -173,18 +173,19 @@ static int check(const struct dns_provider *p, struct error *err)
 		return error_set(err,
 			"%s is missing: access_key_id and secret_access_key go together",
 			id ? "secret_access_key" : "access_key_id");
-	if (!id && dns_value(p, AWS_SESSION_TOKEN) && !p->from_environment[AWS_SESSION_TOKEN])
+	if (!id && dns_value(p, AWS_SESSION_TOKEN) &&
+		!p->values[AWS_SESSION_TOKEN].from_environment)
 		return error_set(err, "access_key_id is missing: session_token goes with it and "
 				      "with secret_access_key");
-	if (id && dns_value(p, AWS_PROFILE) && !p->from_environment[AWS_PROFILE] &&
-		!p->from_environment[AWS_ACCESS_KEY_ID])
+	if (id && dns_value(p, AWS_PROFILE) && !p->values[AWS_PROFILE].from_environment &&
+		!p->values[AWS_ACCESS_KEY_ID].from_environment)
 		return error_set(err, "profile: access_key_id is given as well: keep one of them");
 	if (role && !str_starts(role, "arn:"))
 		return error_set(err,
 			"assume_role_arn: \"%.200s\" is no role: it begins with arn:, like "
 			"arn:aws:iam::123456789012:role/NAME",
 			role);
-	if (!role && dns_value(p, AWS_EXTERNAL_ID) && !p->from_environment[AWS_EXTERNAL_ID])
+	if (!role && dns_value(p, AWS_EXTERNAL_ID) && !p->values[AWS_EXTERNAL_ID].from_environment)
 		return error_set(
 			err, "assume_role_arn is missing: external_id is told with a role");
 	if (path && *path != '/')
@@ -214,7 +215,7 @@ int aws_init(
 	a->api.explain = explain;
 	rc = dns_api_init(p, &a->api, a->partition->route53, credentials.data, rate, per_ms, err);
 	a->local = (struct dns_api){.timeout_ms = LOCAL_MS,
-		.account = dns_account_get(p->name, "metadata", 0, 0),
+		.account = http_account_get(p->name, "metadata", 0, 0),
 		.explain = explain_local};
 	OPENSSL_cleanse(credentials.data, credentials.len);
 	str_clear(&credentials);

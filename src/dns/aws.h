@@ -29,60 +29,60 @@ enum {
 };
 
 /* clang-format off */
-#define AWS_OPTIONS                                                                                \
-	[AWS_ACCESS_KEY_ID] = {.key = "access_key_id", .env = {"AWS_ACCESS_KEY_ID"},               \
-		.help = "with secret_access_key: the keys of an IAM user, say"},                   \
-	[AWS_SECRET_ACCESS_KEY] = {.key = "secret_access_key", .env = {"AWS_SECRET_ACCESS_KEY"},   \
-		.type = DNS_SECRET,                                                                \
-		.help = "goes with access_key_id"},                                                \
-	[AWS_SESSION_TOKEN] = {.key = "session_token", .env = {"AWS_SESSION_TOKEN"},               \
-		.type = DNS_SECRET,                                                                \
-		.help = "goes with temporary keys"},                                               \
-	[AWS_REGION] = {.key = "region", .env = {"AWS_REGION", "AWS_DEFAULT_REGION"},              \
-		.fallback = "us-east-1",                                                           \
-		.help = "tells apart China and GovCloud from the rest of the world"},              \
-	[AWS_PROFILE] = {.key = "profile", .env = {"AWS_PROFILE"},                                 \
-		.help = "the section of the files in ~/.aws that has the keys"},                   \
-	[AWS_CREDENTIALS_FILE] = {.key = "shared_credentials_file",                                \
-		.env = {"AWS_SHARED_CREDENTIALS_FILE"},                                            \
-		.type = DNS_PATH,                                                                  \
-		.help = "instead of ~/.aws/credentials"},                                          \
-	[AWS_CONFIG_FILE] = {.key = "config_file", .env = {"AWS_CONFIG_FILE"},                     \
-		.type = DNS_PATH,                                                                  \
-		.help = "instead of ~/.aws/config"},                                               \
-	[AWS_ROLE_ARN] = {.key = "assume_role_arn", .env = {"AWS_ASSUME_ROLE_ARN"},                \
-		.help = "the role to take on, in another account, say"},                           \
-	[AWS_EXTERNAL_ID] = {.key = "external_id", .env = {"AWS_EXTERNAL_ID"},                     \
-		.help = "what the role's owner wants to be told with it"},                         \
-	[AWS_STS_ENDPOINT] = {.key = "sts_endpoint",                                               \
-		.env = {"AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"},                               \
-		.type = DNS_URL,                                                                   \
-		.help = "where roles are asked for; of the region in region"},                     \
-	[AWS_CONTAINER_URI] = {.key = "container_credentials_relative_uri",                        \
-		.env = {"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"},                                 \
-		.help = "the path of a container's keys; ECS sets the variable"},                  \
-	[AWS_CONTAINER_URL] = {.key = "container_credentials_full_uri",                            \
-		.env = {"AWS_CONTAINER_CREDENTIALS_FULL_URI"},                                     \
-		.type = DNS_URL,                                                                   \
-		.help = "where a container's keys are; EKS sets the variable"},                    \
-	[AWS_CONTAINER_TOKEN] = {.key = "container_authorization_token",                           \
-		.env = {"AWS_CONTAINER_AUTHORIZATION_TOKEN"},                                      \
-		.type = DNS_SECRET,                                                                \
-		.help = "what is sent there as Authorization"},                                    \
-	[AWS_CONTAINER_TOKEN_FILE] = {.key = "container_authorization_token_file",                 \
-		.env = {"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"},                                 \
-		.type = DNS_PATH,                                                                  \
-		.help = "a file with it, read anew each time"},                                    \
-	[AWS_CONTAINER_ENDPOINT] = {.key = "container_endpoint",                                   \
-		.type = DNS_URL,                                                                   \
-		.help = "instead of http://169.254.170.2, where containers have their keys"},      \
-	[AWS_IMDS_ENDPOINT] = {.key = "imds_endpoint",                                             \
-		.env = {"AWS_EC2_METADATA_SERVICE_ENDPOINT"},                                      \
-		.type = DNS_URL,                                                                   \
-		.help = "instead of http://169.254.169.254, where machines have their keys"},      \
-	[AWS_IMDS_DISABLED] = {.key = "imds_disabled", .env = {"AWS_EC2_METADATA_DISABLED"},       \
-		.type = DNS_BOOL,                                                                  \
-		.fallback = "false",                                                               \
+#define AWS_OPTIONS                                                                        \
+	[AWS_ACCESS_KEY_ID] = {.key = "access_key_id", .env = {"AWS_ACCESS_KEY_ID"},       \
+		.help = "with secret_access_key: the keys of an IAM user, say"},           \
+	[AWS_SECRET_ACCESS_KEY] = {.key = "secret_access_key", .env = {"AWS_SECRET_ACCESS_KEY"}, \
+		.type = SETTING_SECRET,                                                    \
+		.help = "goes with access_key_id"},                                        \
+	[AWS_SESSION_TOKEN] = {.key = "session_token", .env = {"AWS_SESSION_TOKEN"},       \
+		.type = SETTING_SECRET,                                                    \
+		.help = "goes with temporary keys"},                                       \
+	[AWS_REGION] = {.key = "region", .env = {"AWS_REGION", "AWS_DEFAULT_REGION"},      \
+		.fallback = "us-east-1",                                                   \
+		.help = "tells apart China and GovCloud from the rest of the world"},      \
+	[AWS_PROFILE] = {.key = "profile", .env = {"AWS_PROFILE"},                         \
+		.help = "the section of the files in ~/.aws that has the keys"},           \
+	[AWS_CREDENTIALS_FILE] = {.key = "shared_credentials_file",                        \
+		.env = {"AWS_SHARED_CREDENTIALS_FILE"},                                    \
+		.type = SETTING_PATH,                                                      \
+		.help = "instead of ~/.aws/credentials"},                                  \
+	[AWS_CONFIG_FILE] = {.key = "config_file", .env = {"AWS_CONFIG_FILE"},             \
+		.type = SETTING_PATH,                                                      \
+		.help = "instead of ~/.aws/config"},                                       \
+	[AWS_ROLE_ARN] = {.key = "assume_role_arn", .env = {"AWS_ASSUME_ROLE_ARN"},        \
+		.help = "the role to take on, in another account, say"},                   \
+	[AWS_EXTERNAL_ID] = {.key = "external_id", .env = {"AWS_EXTERNAL_ID"},             \
+		.help = "what the role's owner wants to be told with it"},                 \
+	[AWS_STS_ENDPOINT] = {.key = "sts_endpoint",                                       \
+		.env = {"AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"},                       \
+		.type = SETTING_URL,                                                       \
+		.help = "where roles are asked for; of the region in region"},             \
+	[AWS_CONTAINER_URI] = {.key = "container_credentials_relative_uri",                \
+		.env = {"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"},                         \
+		.help = "the path of a container's keys; ECS sets the variable"},          \
+	[AWS_CONTAINER_URL] = {.key = "container_credentials_full_uri",                    \
+		.env = {"AWS_CONTAINER_CREDENTIALS_FULL_URI"},                             \
+		.type = SETTING_URL,                                                       \
+		.help = "where a container's keys are; EKS sets the variable"},            \
+	[AWS_CONTAINER_TOKEN] = {.key = "container_authorization_token",                   \
+		.env = {"AWS_CONTAINER_AUTHORIZATION_TOKEN"},                              \
+		.type = SETTING_SECRET,                                                    \
+		.help = "what is sent there as Authorization"},                            \
+	[AWS_CONTAINER_TOKEN_FILE] = {.key = "container_authorization_token_file",         \
+		.env = {"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"},                         \
+		.type = SETTING_PATH,                                                      \
+		.help = "a file with it, read anew each time"},                            \
+	[AWS_CONTAINER_ENDPOINT] = {.key = "container_endpoint",                           \
+		.type = SETTING_URL,                                                       \
+		.help = "instead of http://169.254.170.2, where containers have their keys"}, \
+	[AWS_IMDS_ENDPOINT] = {.key = "imds_endpoint",                                     \
+		.env = {"AWS_EC2_METADATA_SERVICE_ENDPOINT"},                              \
+		.type = SETTING_URL,                                                       \
+		.help = "instead of http://169.254.169.254, where machines have their keys"}, \
+	[AWS_IMDS_DISABLED] = {.key = "imds_disabled", .env = {"AWS_EC2_METADATA_DISABLED"}, \
+		.type = SETTING_BOOL,                                                      \
+		.fallback = "false",                                                       \
 		.help = "does not ask the machine for keys"}
 /* clang-format on */
 
@@ -106,7 +106,7 @@ struct aws_scope {
 };
 
 /* Adds Host, X-Amz-Date, X-Amz-Security-Token and Authorization for a request of `url`, whose
- * query is encoded as dns_url_encode() does, in the order of its keys, each with a "=". `now`: Unix
+ * query is encoded as enc_url() does, in the order of its keys, each with a "=". `now`: Unix
  * seconds by AWS's clock. */
 void aws_sign(struct dns_call *c, const char *url, const struct aws_keys *k,
 	const struct aws_scope *s, int64_t now);
@@ -128,11 +128,11 @@ void aws_clear(struct aws *a);
 
 /* Those that we are known by, as they are now. New; -1 with a sentence. */
 int aws_own_keys(
-	const struct dns_job *j, struct aws_keys *k, const struct dns_limits *l, struct error *err);
+	const struct dns_job *j, struct aws_keys *k, const struct limits *l, struct error *err);
 /* Those to ask the service with: the role's, where one is to be taken on, or our own. Temporary
  * ones are kept with the account until five minutes before they expire. */
 int aws_all_keys(
-	const struct dns_job *j, struct aws_keys *k, const struct dns_limits *l, struct error *err);
+	const struct dns_job *j, struct aws_keys *k, const struct limits *l, struct error *err);
 int64_t aws_now(const struct aws *a); /* Unix seconds, by AWS's clock */
 
 #endif

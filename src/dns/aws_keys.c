@@ -5,10 +5,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/enc.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "dns/aws.h"
-#include "dns/xml.h"
+#include "http/xml.h"
 
 #define LOCAL_ALL  5000 /* ms for all tries of what is asked nearby */
 #define RENEW_S    300  /* before temporary keys expire */
@@ -41,9 +42,9 @@ static int take_keys(struct aws_keys *k, const char *id, const char *secret, con
 }
 
 static int ask_local(const struct dns_job *j, struct dns_call *c, struct dns_reply *r,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
-	const struct dns_limits soon = dns_limits_within(l, LOCAL_ALL);
+	const struct limits soon = limits_within(l, LOCAL_ALL);
 
 	c->anonymous = true;
 	c->max = TOKEN_MAX;
@@ -53,7 +54,7 @@ static int ask_local(const struct dns_job *j, struct dns_call *c, struct dns_rep
 /* {"Code":"Success","AccessKeyId":"...","SecretAccessKey":"...","Token":"...","Expiration":"..."},
  * a container's without the code. */
 static int ask_for_keys(const struct dns_job *j, struct dns_call *c, struct aws_keys *k,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	struct dns_reply r;
 	int rc = ask_local(j, c, &r, l, err);
@@ -72,7 +73,7 @@ static int ask_for_keys(const struct dns_job *j, struct dns_call *c, struct aws_
 
 /* The container's, of ECS and EKS. */
 static int container_keys(
-	const struct dns_job *j, struct aws_keys *k, const struct dns_limits *l, struct error *err)
+	const struct dns_job *j, struct aws_keys *k, const struct limits *l, struct error *err)
 {
 	const struct aws *a = aws_of(j);
 	const char *path = dns_value(j->provider, AWS_CONTAINER_URI),
@@ -106,7 +107,7 @@ static int container_keys(
 
 /* A text of one line: a new string, the text of the answer; NULL with a sentence. */
 static char *ask_for_text(
-	const struct dns_job *j, struct dns_call *c, const struct dns_limits *l, struct error *err)
+	const struct dns_job *j, struct dns_call *c, const struct limits *l, struct error *err)
 {
 	struct dns_reply r;
 	char *text = NULL;
@@ -128,7 +129,7 @@ static char *ask_for_text(
 
 /* The machine's, of EC2 (IMDSv2). */
 static int machine_keys(
-	const struct dns_job *j, struct aws_keys *k, const struct dns_limits *l, struct error *err)
+	const struct dns_job *j, struct aws_keys *k, const struct limits *l, struct error *err)
 {
 	const char *imds = aws_of(j)->imds;
 	char *token_url = mem_printf("%s/latest/api/token", imds),
@@ -152,7 +153,7 @@ static int machine_keys(
 		role = ask_for_text(j, &for_role, l, err);
 	}
 	if (role) {
-		dns_url_encode(&encoded, role);
+		enc_url(&encoded, role);
 		keys_url = mem_printf("%s%s", role_url, encoded.data);
 		for_keys.url = keys_url;
 		dns_call_header(&for_keys, "X-aws-ec2-metadata-token", "%s", token);
@@ -175,22 +176,22 @@ static int machine_keys(
  * the environment. */
 static bool has_keys(const struct dns_provider *p)
 {
-	if (dns_value(p, AWS_PROFILE) && !p->from_environment[AWS_PROFILE] &&
-		p->from_environment[AWS_ACCESS_KEY_ID])
+	if (dns_value(p, AWS_PROFILE) && !p->values[AWS_PROFILE].from_environment &&
+		p->values[AWS_ACCESS_KEY_ID].from_environment)
 		return false;
 	return dns_value(p, AWS_ACCESS_KEY_ID);
 }
 
 int aws_own_keys(
-	const struct dns_job *j, struct aws_keys *k, const struct dns_limits *l, struct error *err)
+	const struct dns_job *j, struct aws_keys *k, const struct limits *l, struct error *err)
 {
 	const struct dns_provider *p = j->provider;
 	int rc;
 
 	if (has_keys(p)) {
 		/* The environment's session token belongs to the environment's keys. */
-		bool with_session = !p->from_environment[AWS_SESSION_TOKEN] ||
-				    p->from_environment[AWS_ACCESS_KEY_ID];
+		bool with_session = !p->values[AWS_SESSION_TOKEN].from_environment ||
+				    p->values[AWS_ACCESS_KEY_ID].from_environment;
 
 		k->id = mem_strdup(dns_value(p, AWS_ACCESS_KEY_ID));
 		k->secret = mem_strdup(dns_value(p, AWS_SECRET_ACCESS_KEY));
@@ -212,7 +213,7 @@ int aws_own_keys(
 
 /* AssumeRole, asked for with our own keys. */
 static int role_keys(
-	const struct dns_job *j, struct aws_keys *k, const struct dns_limits *l, struct error *err)
+	const struct dns_job *j, struct aws_keys *k, const struct limits *l, struct error *err)
 {
 	const char *role = dns_value(j->provider, AWS_ROLE_ARN),
 		   *external_id = dns_value(j->provider, AWS_EXTERNAL_ID);
@@ -230,10 +231,10 @@ static int role_keys(
 	int rc;
 
 	str_addf(&body, STS_ACTION);
-	dns_url_encode(&body, role);
+	enc_url(&body, role);
 	if (external_id) {
 		str_addf(&body, "&ExternalId=");
-		dns_url_encode(&body, external_id);
+		enc_url(&body, external_id);
 	}
 	c.body = body.data;
 	rc = dns_api_call(j, &aws_of(j)->api, &c, &r, l, err);
@@ -258,7 +259,7 @@ static int role_keys(
 /* Temporary keys are kept with the account, as one text. */
 static bool take_kept(const struct aws *a, struct aws_keys *k)
 {
-	char *text = dns_account_token(a->api.account), *rest = text;
+	char *text = http_account_token(a->api.account), *rest = text;
 	const char *id, *secret, *session;
 	size_t len = text ? strlen(text) : 0; /* as strsep() cuts it */
 
@@ -282,18 +283,18 @@ static void keep(const struct aws *a, const struct aws_keys *k)
 
 	if (life > RENEW_S + MARGIN_S)
 		life -= margin;
-	dns_account_set_token(a->api.account, text, life > 0 ? life : 0);
+	http_account_set_token(a->api.account, text, life > 0 ? life : 0);
 	OPENSSL_cleanse(text, strlen(text));
 	free(text);
 }
 
 int aws_all_keys(
-	const struct dns_job *j, struct aws_keys *k, const struct dns_limits *l, struct error *err)
+	const struct dns_job *j, struct aws_keys *k, const struct limits *l, struct error *err)
 {
 	const struct aws *a = aws_of(j);
 	int rc = 0;
 
-	if (dns_account_enter(a->api.account, DNS_TOKEN, l, err) < 0)
+	if (http_account_enter(a->api.account, HTTP_TOKEN, l, err) < 0)
 		return -1;
 	if (!take_kept(a, k)) {
 		rc = dns_value(j->provider, AWS_ROLE_ARN) ? role_keys(j, k, l, err)
@@ -301,6 +302,6 @@ int aws_all_keys(
 		if (rc == 0 && k->expires_s)
 			keep(a, k);
 	}
-	dns_account_leave(a->api.account, DNS_TOKEN);
+	http_account_leave(a->api.account, HTTP_TOKEN);
 	return rc;
 }

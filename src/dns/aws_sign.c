@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/enc.h"
 #include "base/mem.h"
 #include "dns/aws.h"
 
@@ -47,7 +48,7 @@ static void add_path(struct str *s, const char *path, size_t len)
 		while (path + n < end && path[n] != '/')
 			n++;
 		segment = mem_strndup(path, n);
-		dns_url_encode(s, segment);
+		enc_url(s, segment);
 		free(segment);
 		path += n;
 	}

@@ -51,8 +51,8 @@ struct azure { /* a provider's `own` */
 int azure_token_init(struct dns_provider *p, struct azure *a, struct error *err);
 void azure_token_clear(struct azure *a);
 /* As in struct dns_api: the account's token, or a new one. */
-int azure_authorize(const struct dns_job *j, struct dns_call *c, bool again,
-	const struct dns_limits *l, struct error *err);
+int azure_authorize(const struct dns_job *j, struct dns_call *c, bool again, const struct limits *l,
+	struct error *err);
 bool azure_explain(struct dns_reply *r);
 
 /* Public and private zones are two kinds of resources, which have versions of their own. */
@@ -64,6 +64,6 @@ const char *azure_version(const struct dns_job *j);
 struct json_object *azure_member(struct json_object *o, const char *key, enum json_type type);
 /* As in struct dns_ops. A zone's id is its path in the API. */
 int azure_find_zone(const struct dns_job *j, const char *name, struct dns_zone *z,
-	const struct dns_limits *l, struct error *err);
+	const struct limits *l, struct error *err);
 
 #endif

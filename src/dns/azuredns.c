@@ -6,12 +6,13 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/enc.h"
 #include "base/mem.h"
 #include "dns/azure.h"
 
 #define TRIES 5 /* of a write that others were faster than */
 
-static const struct dns_option options[AZURE_OPTIONS] = {
+static const struct setting options[AZURE_OPTIONS] = {
 	DNS_API_OPTIONS("AZURE_", "AZUREDNS_", {NULL}),
 	[AZURE_TENANT_ID] = {.key = "tenant_id",
 		.env = {"AZURE_TENANT_ID"},
@@ -21,7 +22,7 @@ static const struct dns_option options[AZURE_OPTIONS] = {
 		.help = "the app's ID, or that of a managed identity assigned by the user"},
 	[AZURE_CLIENT_SECRET] = {.key = "client_secret",
 		.env = {"AZURE_CLIENT_SECRET"},
-		.type = DNS_SECRET,
+		.type = SETTING_SECRET,
 		.help = "the value of a secret of the app"},
 	[AZURE_SUBSCRIPTION_ID] = {.key = "subscription_id",
 		.env = {"AZURE_SUBSCRIPTION_ID"},
@@ -34,7 +35,7 @@ static const struct dns_option options[AZURE_OPTIONS] = {
 		.help = "the zone, instead of the longest one that covers the name"},
 	[AZURE_PRIVATE_ZONE] = {.key = "private_zone",
 		.env = {"AZURE_PRIVATE_ZONE"},
-		.type = DNS_BOOL,
+		.type = SETTING_BOOL,
 		.fallback = "false",
 		.help = "the zones are private ones"},
 	[AZURE_ENVIRONMENT] = {.key = "environment",
@@ -43,7 +44,7 @@ static const struct dns_option options[AZURE_OPTIONS] = {
 		.help = "which Azure: public, china or usgovernment"},
 	[AZURE_AUTHORITY_HOST] = {.key = "authority_host",
 		.env = {"AZURE_AUTHORITY_HOST"},
-		.type = DNS_URL,
+		.type = SETTING_URL,
 		.help = "who issues tokens, where that is not the environment's"},
 	[AZURE_AUTH_METHOD] = {.key = "auth_method",
 		.env = {"AZURE_AUTH_METHOD"},
@@ -51,35 +52,35 @@ static const struct dns_option options[AZURE_OPTIONS] = {
 			"or oidc; else what the other options fit"},
 	[AZURE_AUTH_MSI_TIMEOUT] = {.key = "auth_msi_timeout",
 		.env = {"AZURE_AUTH_MSI_TIMEOUT"},
-		.type = DNS_DURATION,
+		.type = SETTING_DURATION,
 		.fallback = "2s",
 		.help = "for one request to the managed identity"},
 	[AZURE_IMDS_ENDPOINT] = {.key = "imds_endpoint",
 		.env = {"IMDS_ENDPOINT", "AZURE_POD_IDENTITY_AUTHORITY_HOST"},
-		.type = DNS_URL,
+		.type = SETTING_URL,
 		.help = "where a virtual machine's identity answers, without the path"},
 	[AZURE_IDENTITY_ENDPOINT] = {.key = "identity_endpoint",
 		.env = {"IDENTITY_ENDPOINT"},
-		.type = DNS_URL,
+		.type = SETTING_URL,
 		.help = "where an App Service's identity answers"},
 	[AZURE_IDENTITY_HEADER] = {.key = "identity_header",
 		.env = {"IDENTITY_HEADER"},
-		.type = DNS_SECRET,
+		.type = SETTING_SECRET,
 		.help = "what that one wants to be shown"},
 	[AZURE_OIDC_TOKEN] = {.key = "oidc_token",
 		.env = {"AZURE_OIDC_TOKEN"},
-		.type = DNS_SECRET,
+		.type = SETTING_SECRET,
 		.help = "another issuer's token, which is exchanged for one of Azure's"},
 	[AZURE_OIDC_TOKEN_FILE_PATH] = {.key = "oidc_token_file_path",
 		.env = {"AZURE_OIDC_TOKEN_FILE_PATH", "AZURE_FEDERATED_TOKEN_FILE"},
-		.type = DNS_PATH,
+		.type = SETTING_PATH,
 		.help = "a file that holds such a token, read each time"},
 	[AZURE_OIDC_REQUEST_URL] = {.key = "oidc_request_url",
 		.env = {"AZURE_OIDC_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_URL"},
 		.help = "where such a token is asked for"},
 	[AZURE_OIDC_REQUEST_TOKEN] = {.key = "oidc_request_token",
 		.env = {"AZURE_OIDC_REQUEST_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"},
-		.type = DNS_SECRET,
+		.type = SETTING_SECRET,
 		.help = "what oidc_request_url wants to be shown"},
 };
 
@@ -113,7 +114,7 @@ static int init(struct dns_provider *p, struct error *err)
 {
 	struct azure *a = p->own = mem_zalloc(sizeof(*a));
 	const char *environment = dns_value(p, AZURE_ENVIRONMENT);
-	struct conf_strings *zone_name = &p->values[AZURE_ZONE_NAME];
+	struct conf_strings *zone_name = &p->values[AZURE_ZONE_NAME].list;
 	char *credentials, *zone = zone_name->n ? zone_name->v[0] : NULL;
 	int rc;
 
@@ -153,7 +154,7 @@ static void add_path(struct str *s, const char *path)
 		size_t len = strcspn(path, "/");
 		char *part = mem_strndup(path, len);
 
-		dns_url_encode(s, part);
+		enc_url(s, part);
 		free(part);
 		path += len;
 		if (!*path)
@@ -174,14 +175,14 @@ static char *path_of(const struct dns_job *j, const struct dns_txt *t)
 		add_path(&path, t->zone_id);
 	} else {
 		str_addf(&path, "/subscriptions/");
-		dns_url_encode(&path, dns_value(p, AZURE_SUBSCRIPTION_ID));
+		enc_url(&path, dns_value(p, AZURE_SUBSCRIPTION_ID));
 		str_addf(&path, "/resourceGroups/");
-		dns_url_encode(&path, dns_value(p, AZURE_RESOURCE_GROUP));
+		enc_url(&path, dns_value(p, AZURE_RESOURCE_GROUP));
 		str_addf(&path, "/providers/Microsoft.Network/%s/", azure_kind(j));
-		dns_url_encode(&path, t->zone);
+		enc_url(&path, t->zone);
 	}
 	str_addf(&path, "/TXT/");
-	dns_url_encode(&path, *relative ? relative : "@");
+	enc_url(&path, *relative ? relative : "@");
 	str_addf(&path, "?api-version=%s", azure_version(j));
 	return path.data;
 }
@@ -194,7 +195,7 @@ struct set {
 };
 
 static int read_set(const struct dns_job *j, const struct dns_txt *t, const char *path,
-	struct set *s, const struct dns_limits *l, struct error *err)
+	struct set *s, const struct limits *l, struct error *err)
 {
 	char *step = mem_printf("reading the TXT records of %s", t->name);
 	struct dns_call c = {.step = step, .method = "GET", .path = path};
@@ -280,7 +281,7 @@ static struct json_object *new_set(
 
 /* One try: `*status` is 412 when somebody else has changed the set since it was read. */
 static int change_once(const struct dns_job *j, struct dns_txt *const *v, size_t n, bool add,
-	const char *path, long *status, const struct dns_limits *l, struct error *err)
+	const char *path, long *status, const struct limits *l, struct error *err)
 {
 	char *step = mem_printf("%s the TXT record of %s", add ? "adding" : "removing", v[0]->name);
 	struct dns_call c = {.step = step, .method = "PUT", .path = path, .adds = true};
@@ -315,12 +316,12 @@ static int change_once(const struct dns_job *j, struct dns_txt *const *v, size_t
 }
 
 static int change(const struct dns_job *j, struct dns_txt *const *v, size_t n, bool add,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	const struct azure *a = j->provider->own;
 	char *path = path_of(j, v[0]);
 	long status = 0;
-	int rc = dns_account_enter(a->api.account, DNS_RECORDS, l, err);
+	int rc = http_account_enter(a->api.account, HTTP_CHANGE, l, err);
 
 	if (rc == 0) {
 		for (unsigned tries = 0; tries < TRIES; tries++) {
@@ -328,20 +329,20 @@ static int change(const struct dns_job *j, struct dns_txt *const *v, size_t n, b
 			if (rc >= 0 || status != 412)
 				break;
 		}
-		dns_account_leave(a->api.account, DNS_RECORDS);
+		http_account_leave(a->api.account, HTTP_CHANGE);
 	}
 	free(path);
 	return rc;
 }
 
 static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	return change(j, v, n, true, l, err);
 }
 
 static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	return change(j, v, n, false, l, err);
 }

@@ -7,6 +7,7 @@
 
 #include "base/address.h"
 #include "base/clock.h"
+#include "base/enc.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "dns/azure.h"
@@ -30,7 +31,7 @@ static void wipe(char *secret)
 
 static int missing(const struct dns_provider *p, size_t row, const char *method, struct error *err)
 {
-	const struct dns_option *o = &p->ops->options[row];
+	const struct setting *o = &p->ops->options[row];
 
 	return error_set(err,
 		"%s is missing: auth_method %s needs it, here or in the environment as %s", o->key,
@@ -225,7 +226,7 @@ static bool explain_identity(struct dns_reply *r)
 
 /* Not of the API: nothing to prove, but what the request itself holds. */
 static int ask(const struct dns_job *j, struct dns_call *c, struct dns_reply *r,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	const struct azure *a = j->provider->own;
 	struct dns_api api = a->api;
@@ -240,7 +241,7 @@ static int ask(const struct dns_job *j, struct dns_call *c, struct dns_reply *r,
 }
 
 static int ask_identity(
-	const struct dns_job *j, struct dns_reply *r, const struct dns_limits *l, struct error *err)
+	const struct dns_job *j, struct dns_reply *r, const struct limits *l, struct error *err)
 {
 	const struct dns_provider *p = j->provider;
 	const struct azure *a = p->own;
@@ -257,11 +258,11 @@ static int ask_identity(
 	str_addf(&url, "%s%s?api-version=%s&resource=", a->identity,
 		app_service ? "" : "/metadata/identity/oauth2/token",
 		app_service ? "2019-08-01" : "2018-02-01");
-	dns_url_encode(&url, a->cloud->management);
+	enc_url(&url, a->cloud->management);
 	str_addf(&url, "%%2F");
 	if (dns_value(p, AZURE_CLIENT_ID)) {
 		str_addf(&url, "&client_id=");
-		dns_url_encode(&url, dns_value(p, AZURE_CLIENT_ID));
+		enc_url(&url, dns_value(p, AZURE_CLIENT_ID));
 	}
 	if (app_service)
 		dns_call_header(&c, "X-IDENTITY-HEADER", "%s", dns_value(p, AZURE_IDENTITY_HEADER));
@@ -283,8 +284,7 @@ static int ask_identity(
 }
 
 /* GitHub's and Azure DevOps's way: a request brings the token. NULL with a sentence. */
-static char *request_assertion(
-	const struct dns_job *j, const struct dns_limits *l, struct error *err)
+static char *request_assertion(const struct dns_job *j, const struct limits *l, struct error *err)
 {
 	const char *given = dns_value(j->provider, AZURE_OIDC_REQUEST_URL);
 	struct dns_call c = {.step = "asking oidc_request_url for a token", .method = "GET"};
@@ -295,7 +295,7 @@ static char *request_assertion(
 	str_addf(&url, "%s", given);
 	if (!strstr(given, "?audience=") && !strstr(given, "&audience=")) {
 		str_addf(&url, "%caudience=", strchr(given, '?') ? '&' : '?');
-		dns_url_encode(&url, AUDIENCE);
+		enc_url(&url, AUDIENCE);
 	}
 	c.url = url.data;
 	dns_call_bearer(&c, dns_value(j->provider, AZURE_OIDC_REQUEST_TOKEN));
@@ -310,7 +310,7 @@ static char *request_assertion(
 }
 
 /* A file is read anew each time: who writes it replaces it before it expires. */
-static char *get_assertion(const struct dns_job *j, const struct dns_limits *l, struct error *err)
+static char *get_assertion(const struct dns_job *j, const struct limits *l, struct error *err)
 {
 	const struct dns_provider *p = j->provider;
 	const char *path = dns_value(p, AZURE_OIDC_TOKEN_FILE_PATH),
@@ -333,11 +333,11 @@ static char *get_assertion(const struct dns_job *j, const struct dns_limits *l, 
 static void add_field(struct str *form, const char *key, const char *value)
 {
 	str_addf(form, "%s%s=", form->len ? "&" : "", key);
-	dns_url_encode(form, value);
+	enc_url(form, value);
 }
 
 static int ask_authority(
-	const struct dns_job *j, struct dns_reply *r, const struct dns_limits *l, struct error *err)
+	const struct dns_job *j, struct dns_reply *r, const struct limits *l, struct error *err)
 {
 	const struct dns_provider *p = j->provider;
 	const struct azure *a = p->own;
@@ -351,7 +351,7 @@ static int ask_authority(
 
 	*r = (struct dns_reply){0};
 	str_addf(&url, "%s/", a->authority);
-	dns_url_encode(&url, dns_value(p, AZURE_TENANT_ID));
+	enc_url(&url, dns_value(p, AZURE_TENANT_ID));
 	str_addf(&url, "/oauth2/v2.0/token");
 	add_field(&form, "grant_type", "client_credentials");
 	add_field(&form, "client_id", dns_value(p, AZURE_CLIENT_ID));
@@ -389,7 +389,7 @@ static int64_t life_of(struct json_object *o)
 }
 
 static char *fetch_token(
-	const struct dns_job *j, int64_t *life_s, const struct dns_limits *l, struct error *err)
+	const struct dns_job *j, int64_t *life_s, const struct limits *l, struct error *err)
 {
 	const struct azure *a = j->provider->own;
 	struct dns_reply r;
@@ -405,8 +405,8 @@ static char *fetch_token(
 	return token;
 }
 
-int azure_authorize(const struct dns_job *j, struct dns_call *c, bool again,
-	const struct dns_limits *l, struct error *err)
+int azure_authorize(const struct dns_job *j, struct dns_call *c, bool again, const struct limits *l,
+	struct error *err)
 {
 	const struct azure *a = j->provider->own;
 

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/enc.h"
 #include "base/mem.h"
 #include "dns/azure.h"
 
@@ -96,7 +97,7 @@ static char *next_path(const struct dns_api *api, struct json_object *o)
 /* Each entry of a list of many pages. `*status` is that of the last answer. Takes `path`. */
 static int list(const struct dns_job *j, char *path, struct search *s,
 	void (*on_entry)(const struct dns_job *j, struct json_object *o, struct search *s),
-	long *status, const struct dns_limits *l, struct error *err)
+	long *status, const struct limits *l, struct error *err)
 {
 	char *step = mem_printf("looking for the zone of %s", s->name);
 	int rc = 0;
@@ -129,16 +130,16 @@ static int list(const struct dns_job *j, char *path, struct search *s,
 
 /* The zones of a subscription, or of a group of it. */
 static int list_zones(const struct dns_job *j, const char *subscription, struct search *s,
-	long *status, const struct dns_limits *l, struct error *err)
+	long *status, const struct limits *l, struct error *err)
 {
 	const char *group = dns_value(j->provider, AZURE_RESOURCE_GROUP);
 	struct str path = {0};
 
 	str_addf(&path, "/subscriptions/");
-	dns_url_encode(&path, subscription);
+	enc_url(&path, subscription);
 	if (group) {
 		str_addf(&path, "/resourceGroups/");
-		dns_url_encode(&path, group);
+		enc_url(&path, group);
 	}
 	str_addf(&path, "/providers/Microsoft.Network/%s?api-version=%s", azure_kind(j),
 		azure_version(j));
@@ -148,7 +149,7 @@ static int list_zones(const struct dns_job *j, const char *subscription, struct 
 /* All subscriptions; one whose zones these credentials may not list is left out, but the last such
  * refusal is told where nothing is found. */
 static int list_all(
-	const struct dns_job *j, struct search *s, const struct dns_limits *l, struct error *err)
+	const struct dns_job *j, struct search *s, const struct limits *l, struct error *err)
 {
 	long status = 0;
 	bool refused = false;
@@ -185,7 +186,7 @@ static int decide(const struct dns_job *j, struct search *s, struct error *err)
 }
 
 int azure_find_zone(const struct dns_job *j, const char *name, struct dns_zone *z,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	const struct dns_provider *p = j->provider;
 	const char *only = dns_value(p, AZURE_ZONE_NAME),

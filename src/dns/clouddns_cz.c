@@ -20,25 +20,25 @@ enum {
 	N_OPTIONS,
 };
 
-static const struct dns_option options[N_OPTIONS] = {
+static const struct setting options[N_OPTIONS] = {
 	DNS_API_OPTIONS("CLOUDDNS_", "CLOUDDNS_", {NULL}),
 	[CLIENT_ID] = {.key = "client_id",
 		.env = {"CLOUDDNS_CLIENT_ID"},
-		.type = DNS_SECRET,
+		.type = SETTING_SECRET,
 		.required = true,
 		.help = "the client's id, as the administration shows it"},
 	[EMAIL] = {.key = "email",
 		.env = {"CLOUDDNS_EMAIL"},
-		.type = DNS_SECRET,
+		.type = SETTING_SECRET,
 		.required = true,
 		.help = "the address that one logs in with"},
 	[PASSWORD] = {.key = "password",
 		.env = {"CLOUDDNS_PASSWORD"},
-		.type = DNS_SECRET,
+		.type = SETTING_SECRET,
 		.required = true,
 		.help = "the password that one logs in with"},
 	[LOGIN] = {.key = "login_url",
-		.type = DNS_URL,
+		.type = SETTING_URL,
 		.help = "where one logs in, which is another API than base_url's"},
 };
 
@@ -77,7 +77,7 @@ static bool explain(struct dns_reply *r)
 
 /* Logs in. A new string; NULL with a sentence. */
 static char *log_in(
-	const struct dns_job *j, int64_t *life_s, const struct dns_limits *l, struct error *err)
+	const struct dns_job *j, int64_t *life_s, const struct limits *l, struct error *err)
 {
 	const struct clouddns *own = j->provider->own;
 	struct json_object *o = json_object_new_object(), *auth;
@@ -104,7 +104,7 @@ static char *log_in(
 }
 
 static int authorize(const struct dns_job *j, struct dns_call *c, bool again,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	return dns_call_token(j, c, api_of(j)->account, again, log_in, l, err);
 }
@@ -154,7 +154,7 @@ static void add_criterion(struct json_object *search, const char *name, const ch
 
 /* The client's zones, those called `zone` or all: NULL. */
 static int search(const struct dns_job *j, const char *zone, struct dns_reply *r,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	struct json_object *o = json_object_new_object(), *criteria = json_object_new_array();
 	char *step = zone ? mem_printf("looking for the zone %s", zone)
@@ -190,7 +190,7 @@ static void consider(const struct dns_reply *r, struct dns_zone *z, struct dns_z
 }
 
 static int look_for(const struct dns_job *j, const char *candidate, struct dns_zone *z,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	struct dns_reply r;
 	int rc = search(j, candidate, &r, l, err);
@@ -202,7 +202,7 @@ static int look_for(const struct dns_job *j, const char *candidate, struct dns_z
 }
 
 static int find_zone(const struct dns_job *j, const char *name, struct dns_zone *z,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	struct dns_zones_seen seen = {0};
 	struct dns_zone none = {0};
@@ -223,7 +223,7 @@ static int find_zone(const struct dns_job *j, const char *name, struct dns_zone 
 
 /* The zone with all its records, be they published or not. */
 static int read_zone(const struct dns_job *j, const struct dns_txt *t, struct dns_reply *r,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	char *path = mem_printf("/domain/%s", t->zone_id),
 	     *step = mem_printf("reading the records of the zone %s", t->zone);
@@ -265,7 +265,7 @@ static const char *find_record(const struct dns_reply *r, const struct dns_txt *
 
 /* Sends a request whose answer tells nothing. `o` is taken, its body; NULL = none. */
 static int command(const struct dns_job *j, struct dns_call *c, const char *doing, const char *name,
-	struct json_object *o, const struct dns_limits *l, struct error *err)
+	struct json_object *o, const struct limits *l, struct error *err)
 {
 	char *step = mem_printf("%s %s", doing, name);
 	struct dns_reply r;
@@ -282,8 +282,8 @@ static int command(const struct dns_job *j, struct dns_call *c, const char *doin
 	return rc;
 }
 
-static int add_record(const struct dns_job *j, const struct dns_txt *t, const struct dns_limits *l,
-	struct error *err)
+static int add_record(
+	const struct dns_job *j, const struct dns_txt *t, const struct limits *l, struct error *err)
 {
 	struct dns_call c = {.method = "POST", .path = "/record-txt", .adds = true};
 	struct json_object *o = json_object_new_object();
@@ -298,7 +298,7 @@ static int add_record(const struct dns_job *j, const struct dns_txt *t, const st
 }
 
 static int delete_record(const struct dns_job *j, const struct dns_txt *t, const char *id,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	char *path = mem_printf("/record/%s", id);
 	struct dns_call c = {.method = "DELETE", .path = path};
@@ -308,8 +308,8 @@ static int delete_record(const struct dns_job *j, const struct dns_txt *t, const
 	return rc;
 }
 
-static int publish(const struct dns_job *j, const struct dns_txt *t, const struct dns_limits *l,
-	struct error *err)
+static int publish(
+	const struct dns_job *j, const struct dns_txt *t, const struct limits *l, struct error *err)
 {
 	char *path = mem_printf("/domain/%s/publish", t->zone_id);
 	struct dns_call c = {.method = "PUT", .path = path};
@@ -325,7 +325,7 @@ static int publish(const struct dns_job *j, const struct dns_txt *t, const struc
 /* The zone is published even when nothing had to be changed: an earlier try may have come no
  * further than this. */
 static int change(const struct dns_job *j, struct dns_txt *const *v, size_t n, bool add,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	struct dns_reply r;
 	int rc = read_zone(j, v[0], &r, l, err);
@@ -343,13 +343,13 @@ static int change(const struct dns_job *j, struct dns_txt *const *v, size_t n, b
 }
 
 static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	return change(j, v, n, true, l, err);
 }
 
 static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	return change(j, v, n, false, l, err);
 }

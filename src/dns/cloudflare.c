@@ -17,22 +17,22 @@ enum {
 	N_OPTIONS,
 };
 
-static const struct dns_option options[N_OPTIONS] = {
+static const struct setting options[N_OPTIONS] = {
 	DNS_API_OPTIONS("CLOUDFLARE_", "CF_", {"CLOUDFLARE_BASE_URL"}),
 	[AUTH_TOKEN] = {.key = "auth_token",
 		.env = {"CF_DNS_API_TOKEN", "CLOUDFLARE_DNS_API_TOKEN", "CF_API_TOKEN"},
-		.type = DNS_SECRET,
+		.type = SETTING_SECRET,
 		.help = "an API token with the rights Zone:Read and DNS:Edit"},
 	[ZONE_TOKEN] = {.key = "zone_token",
 		.env = {"CF_ZONE_API_TOKEN", "CLOUDFLARE_ZONE_API_TOKEN"},
-		.type = DNS_SECRET,
+		.type = SETTING_SECRET,
 		.help = "an API token with Zone:Read, where auth_token has DNS:Edit only"},
 	[AUTH_EMAIL] = {.key = "auth_email",
 		.env = {"CF_API_EMAIL", "CLOUDFLARE_EMAIL"},
 		.help = "the account's address, with auth_key, instead of a token"},
 	[AUTH_KEY] = {.key = "auth_key",
 		.env = {"CF_API_KEY", "CLOUDFLARE_API_KEY"},
-		.type = DNS_SECRET,
+		.type = SETTING_SECRET,
 		.help = "the account's global API key"},
 	[ZONE_ID] = {.key = "zone_id",
 		.help = "the zone's 32 hexadecimal digits, where one name is in two accounts"},
@@ -41,14 +41,14 @@ static const struct dns_option options[N_OPTIONS] = {
 /* NULL: the key pair counts. Options win over a token of the environment. */
 static const char *token_of(const struct dns_provider *p)
 {
-	bool pair = (dns_value(p, AUTH_EMAIL) && !p->from_environment[AUTH_EMAIL]) ||
-		    (dns_value(p, AUTH_KEY) && !p->from_environment[AUTH_KEY]);
+	bool pair = (dns_value(p, AUTH_EMAIL) && !p->values[AUTH_EMAIL].from_environment) ||
+		    (dns_value(p, AUTH_KEY) && !p->values[AUTH_KEY].from_environment);
 
-	return pair && p->from_environment[AUTH_TOKEN] ? NULL : dns_value(p, AUTH_TOKEN);
+	return pair && p->values[AUTH_TOKEN].from_environment ? NULL : dns_value(p, AUTH_TOKEN);
 }
 
 static int authorize(const struct dns_job *j, struct dns_call *c, bool again,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	const struct dns_provider *p = j->provider;
 	const char *token = token_of(p);
@@ -117,7 +117,7 @@ static struct json_object *results(const struct dns_reply *r)
 /* A list in "result", which an answer of another shape is not: that would be one without entries.
  */
 static int list(const struct dns_job *j, struct dns_call *c, struct dns_reply *r,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	int rc = dns_api_call(j, j->provider->own, c, r, l, err);
 
@@ -129,7 +129,7 @@ static int list(const struct dns_job *j, struct dns_call *c, struct dns_reply *r
 }
 
 static int look(const struct dns_job *j, const char *candidate, struct dns_zone *z,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	char *path = mem_printf("/zones?name=%s&per_page=50", candidate),
 	     *step = mem_printf("looking for the zone %s", candidate);
@@ -153,7 +153,7 @@ static int look(const struct dns_job *j, const char *candidate, struct dns_zone 
 
 /* The sentence for a name that lies in no zone of the account. */
 static int say_missing(
-	const struct dns_job *j, const char *name, const struct dns_limits *l, struct error *err)
+	const struct dns_job *j, const char *name, const struct limits *l, struct error *err)
 {
 	struct dns_call c = {
 		.step = "listing the zones", .method = "GET", .path = "/zones?per_page=50"};
@@ -176,7 +176,7 @@ static int say_missing(
 }
 
 static int find_zone(const struct dns_job *j, const char *name, struct dns_zone *z,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	int rc;
 
@@ -195,7 +195,7 @@ static const char *zone_id(const struct dns_job *j, const struct dns_txt *t)
 
 /* The ids of a name's TXT records, by their values. */
 static int read_records(const struct dns_job *j, const struct dns_txt *t, struct dns_reply *r,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	char *path = mem_printf(
 		"/zones/%s/dns_records?type=TXT&name=%s&per_page=100", zone_id(j, t), t->name);
@@ -220,8 +220,8 @@ static const char *find_record(const struct dns_reply *r, const char *value)
 	return NULL;
 }
 
-static int add_record(const struct dns_job *j, const struct dns_txt *t, const struct dns_limits *l,
-	struct error *err)
+static int add_record(
+	const struct dns_job *j, const struct dns_txt *t, const struct limits *l, struct error *err)
 {
 	struct json_object *o = json_object_new_object();
 	char *path = mem_printf("/zones/%s/dns_records", zone_id(j, t)),
@@ -249,7 +249,7 @@ static int add_record(const struct dns_job *j, const struct dns_txt *t, const st
 }
 
 static int delete_record(const struct dns_job *j, const struct dns_txt *t, const char *id,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	char *path = mem_printf("/zones/%s/dns_records/%s", zone_id(j, t), id);
 	char *step = mem_printf("removing the TXT record of %s", t->name);
@@ -266,7 +266,7 @@ static int delete_record(const struct dns_job *j, const struct dns_txt *t, const
 }
 
 static int change(const struct dns_job *j, struct dns_txt *const *v, size_t n, bool add,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	struct dns_reply r;
 	int rc = read_records(j, v[0], &r, l, err);
@@ -284,13 +284,13 @@ static int change(const struct dns_job *j, struct dns_txt *const *v, size_t n, b
 }
 
 static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	return change(j, v, n, true, l, err);
 }
 
 static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	return change(j, v, n, false, l, err);
 }

@@ -16,17 +16,17 @@ enum {
 	N_OPTIONS,
 };
 
-static const struct dns_option options[N_OPTIONS] = {
+static const struct setting options[N_OPTIONS] = {
 	DNS_API_OPTIONS("DO_", "DIGITALOCEAN_", {"DO_API_URL"}),
 	[AUTH_TOKEN] = {.key = "auth_token",
 		.env = {"DO_AUTH_TOKEN", "DO_API_TOKEN", "DIGITALOCEAN_TOKEN"},
-		.type = DNS_SECRET,
+		.type = SETTING_SECRET,
 		.required = true,
 		.help = "a personal access token that may read, create and delete domain records"},
 };
 
 static int authorize(const struct dns_job *j, struct dns_call *c, bool again,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	(void)again;
 	(void)l;
@@ -68,7 +68,7 @@ static int init(struct dns_provider *p, struct error *err)
 /* --- zones --- */
 
 static int look(const struct dns_job *j, const char *candidate, struct dns_zone *z,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	char *path = mem_printf("/v2/domains/%s", candidate),
 	     *step = mem_printf("looking for the domain %s", candidate);
@@ -90,7 +90,7 @@ static int look(const struct dns_job *j, const char *candidate, struct dns_zone 
 
 /* The sentence for a name that lies in no zone of the account. */
 static int say_missing(
-	const struct dns_job *j, const char *name, const struct dns_limits *l, struct error *err)
+	const struct dns_job *j, const char *name, const struct limits *l, struct error *err)
 {
 	struct dns_call c = {
 		.step = "listing the domains", .method = "GET", .path = "/v2/domains?per_page=200"};
@@ -115,7 +115,7 @@ static int say_missing(
 }
 
 static int find_zone(const struct dns_job *j, const char *name, struct dns_zone *z,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	int rc = dns_api_walk(j, name, z, look, l, err);
 
@@ -127,7 +127,7 @@ static int find_zone(const struct dns_job *j, const char *name, struct dns_zone 
 /* The name's TXT records: *out, borrowed from `r`. The filter wants the whole name, though the
  * answer has what it is called within the zone. */
 static int read_records(const struct dns_job *j, const struct dns_txt *t, struct dns_reply *r,
-	struct json_object **out, const struct dns_limits *l, struct error *err)
+	struct json_object **out, const struct limits *l, struct error *err)
 {
 	char *path = mem_printf(
 		     "/v2/domains/%s/records?type=TXT&per_page=200&name=%s", t->zone, t->name),
@@ -152,8 +152,8 @@ static bool is_record_of(struct json_object *record, const char *value)
 	return data && dns_is_value(data, value);
 }
 
-static int add_record(const struct dns_job *j, const struct dns_txt *t, const struct dns_limits *l,
-	struct error *err)
+static int add_record(
+	const struct dns_job *j, const struct dns_txt *t, const struct limits *l, struct error *err)
 {
 	struct json_object *o = json_object_new_object();
 	/* With a dot at its end: else the zone is put behind it. */
@@ -179,7 +179,7 @@ static int add_record(const struct dns_job *j, const struct dns_txt *t, const st
 }
 
 static int delete_record(const struct dns_job *j, const struct dns_txt *t, int64_t id,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	char *path = mem_printf("/v2/domains/%s/records/%" PRId64, t->zone, id),
 	     *step = mem_printf("removing the TXT record of %s", t->name);
@@ -196,7 +196,7 @@ static int delete_record(const struct dns_job *j, const struct dns_txt *t, int64
 }
 
 static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	struct json_object *records;
 	struct dns_reply r;
@@ -216,7 +216,7 @@ static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n,
 
 /* All records with the value: others that asked for the same may have added a second one. */
 static int cleanup_one(const struct dns_job *j, const struct dns_txt *t,
-	struct json_object *records, const struct dns_limits *l, struct error *err)
+	struct json_object *records, const struct limits *l, struct error *err)
 {
 	int rc = 0;
 
@@ -231,7 +231,7 @@ static int cleanup_one(const struct dns_job *j, const struct dns_txt *t,
 }
 
 static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	struct json_object *records;
 	struct dns_reply r;

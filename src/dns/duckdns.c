@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/enc.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "dns/api.h"
@@ -14,17 +15,17 @@
 
 enum { TOKEN = DNS_API_OWN_OPTIONS, SEQUENCE_INTERVAL, N_OPTIONS };
 
-static const struct dns_option options[N_OPTIONS] = {
+static const struct setting options[N_OPTIONS] = {
 	DNS_API_OPTIONS("DUCKDNS_", "DUCK_DNS_", {"DUCKDNS_BASE_URL"}),
 	[TOKEN] = {.key = "token",
 		.env = {"DUCKDNS_TOKEN"},
-		.type = DNS_SECRET,
+		.type = SETTING_SECRET,
 		.required = true,
 		.help = "the account's token, as its page shows it"},
 	/* Who validates may go on seeing a value as long as its TTL. */
 	[SEQUENCE_INTERVAL] = {.key = "sequence_interval",
 		.env = {"DUCKDNS_SEQUENCE_INTERVAL"},
-		.type = DNS_DURATION,
+		.type = SETTING_DURATION,
 		.fallback = "60s",
 		.help = "from the removal of a value to the next one"},
 };
@@ -61,7 +62,7 @@ static int init(struct dns_provider *p, struct error *err)
 
 /* The id is the label that the account has: b of _acme-challenge.a.b.duckdns.org. */
 static int find_zone(const struct dns_job *j, const char *name, struct dns_zone *z,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	const char *label, *end;
 
@@ -84,7 +85,7 @@ static int find_zone(const struct dns_job *j, const char *name, struct dns_zone 
 /* With neither `txt` nor `clear` it would set the domain's address to ours, and with `clear` alone
  * remove its addresses. */
 static int update(const struct dns_job *j, const struct dns_txt *t, bool present,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	struct dns_call c = {.method = "GET", .plain = true};
 	struct str path = {0}, step = {0};
@@ -92,11 +93,11 @@ static int update(const struct dns_job *j, const struct dns_txt *t, bool present
 	int rc;
 
 	str_addf(&path, "/update?domains=");
-	dns_url_encode(&path, t->zone_id);
+	enc_url(&path, t->zone_id);
 	str_addf(&path, "&token=");
-	dns_url_encode(&path, dns_value(j->provider, TOKEN));
+	enc_url(&path, dns_value(j->provider, TOKEN));
 	str_addf(&path, "&txt=");
-	dns_url_encode(&path, t->value);
+	enc_url(&path, t->value);
 	str_addf(&path, present ? "&verbose=true" : "&clear=true");
 	str_addf(&step, "%s the TXT value of %s." ZONE " for %s", present ? "setting" : "clearing",
 		t->zone_id, t->fqdn);
@@ -110,11 +111,11 @@ static int update(const struct dns_job *j, const struct dns_txt *t, bool present
 }
 
 /* What orders for one domain share. */
-static struct dns_account *place_of(const struct dns_job *j, const struct dns_txt *t)
+static struct http_account *place_of(const struct dns_job *j, const struct dns_txt *t)
 {
 	const struct dns_api *api = j->provider->own;
 	char *id = mem_printf("%s\n%s\n%s", api->base, dns_value(j->provider, TOKEN), t->zone_id);
-	struct dns_account *place = dns_account_get(j->provider->name, id, 0, 0);
+	struct http_account *place = http_account_get(j->provider->name, id, 0, 0);
 
 	OPENSSL_cleanse(id, strlen(id));
 	free(id);
@@ -122,30 +123,30 @@ static struct dns_account *place_of(const struct dns_job *j, const struct dns_tx
 }
 
 static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	const int64_t gap = dns_value_ms(j->provider, SEQUENCE_INTERVAL, 0),
 		      begin = clock_mono_ms();
-	struct dns_limits later = *l;
+	struct limits later = *l;
 
 	(void)n; /* DNS_SINGLE: one */
-	if (dns_account_take(place_of(j, v[0]), v[0]->value, gap, l, err) < 0)
+	if (http_account_take(place_of(j, v[0]), v[0]->value, gap, l, err) < 0)
 		return -1;
 	later.deadline_ms += clock_mono_ms() - begin; /* the wait was the others' time */
 	return update(j, v[0], true, &later, err);
 }
 
 static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
-	struct dns_account *place = place_of(j, v[0]);
+	struct http_account *place = place_of(j, v[0]);
 	int rc;
 
 	(void)n;
-	if (!dns_account_retake(place, v[0]->value))
+	if (!http_account_retake(place, v[0]->value))
 		return 0; /* another value has taken its place, so that it is gone */
 	rc = update(j, v[0], false, l, err);
-	dns_account_give(place);
+	http_account_give(place);
 	return rc;
 }
 

@@ -16,8 +16,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/spawn.h"
-#include "dns/account.h"
 #include "dns/ops.h"
+#include "http/account.h"
 
 /* What leaves room for the verb, and for "--". */
 enum { ARGS_MAX = SPAWN_WORDS_MAX - 3, ARGS_BYTES_MAX = SPAWN_BYTES_MAX - 64 };
@@ -31,14 +31,14 @@ enum {
 	N_OPTIONS,
 };
 
-static const struct dns_option options[N_OPTIONS] = {
+static const struct setting options[N_OPTIONS] = {
 	DNS_COMMON_OPTIONS("EXEC_", "EXEC_"),
 	[PROGRAM] = {.key = "program",
 		.env = {"EXEC_PATH"},
 		.required = true,
 		.help = "an absolute path; the program is called with present or cleanup, the name "
 			"and the value"},
-	[ARGS] = {.key = "args", .type = DNS_WORDS, .help = "words that come before these"},
+	[ARGS] = {.key = "args", .type = SETTING_WORDS, .help = "words that come before these"},
 	[MODE] = {.key = "mode",
 		.env = {"EXEC_MODE"},
 		.empty = true,
@@ -46,14 +46,14 @@ static const struct dns_option options[N_OPTIONS] = {
 			"instead"},
 	[TIMEOUT] = {.key = "timeout",
 		.env = {"EXEC_TIMEOUT"},
-		.type = DNS_DURATION,
+		.type = SETTING_DURATION,
 		.fallback = "60s",
 		.help = "for one call; then the program is killed, with those that it has started"},
 	/* For configurations written for others: the program is never called twice at once here,
 	 * and a record is seen everywhere before the next one. */
 	[SEQUENCE_INTERVAL] = {.key = "sequence_interval",
 		.env = {"EXEC_SEQUENCE_INTERVAL"},
-		.type = DNS_DURATION,
+		.type = SETTING_DURATION,
 		.help = "taken for the sake of other programs' configurations, and not needed"},
 };
 
@@ -61,7 +61,7 @@ enum verb { PRESENT, CLEANUP, N_VERBS };
 static const char *const verbs[N_VERBS] = {"present", "cleanup"};
 
 struct own {
-	struct dns_account *account; /* one program at a time */
+	struct http_account *account; /* one program at a time */
 	bool raw;
 	/* By verb and mode: all that is known before there is a challenge, and so all that the
 	 * helper has to know. */
@@ -72,7 +72,7 @@ struct own {
 
 static struct spawn_command make_command(const struct dns_provider *p, enum verb verb, bool raw)
 {
-	const struct conf_strings *args = &p->values[ARGS];
+	const struct conf_strings *args = &p->values[ARGS].list;
 	struct spawn_command c = {.words = mem_zalloc((args->n + 3) * sizeof(char *))};
 
 	c.words[c.n++] = mem_strdup(dns_value(p, PROGRAM));
@@ -131,15 +131,15 @@ static int init(struct dns_provider *p, struct error *err)
 
 	if (mode && strcmp(mode, "RAW") != 0)
 		return error_set(err, "mode is neither RAW nor left out (or empty)");
-	for (size_t i = 0; i < p->values[ARGS].n; i++)
-		bytes += strlen(p->values[ARGS].v[i]) + 1;
-	if (p->values[ARGS].n > ARGS_MAX || bytes > ARGS_BYTES_MAX)
+	for (size_t i = 0; i < p->values[ARGS].list.n; i++)
+		bytes += strlen(p->values[ARGS].list.v[i]) + 1;
+	if (p->values[ARGS].list.n > ARGS_MAX || bytes > ARGS_BYTES_MAX)
 		return error_set(err, "args: at most %d words and %d bytes are possible", ARGS_MAX,
 			ARGS_BYTES_MAX);
 	if (check_program(program, err) < 0)
 		return -1;
 	own->raw = mode != NULL;
-	own->account = dns_account_get("exec", program, 0, 0);
+	own->account = http_account_get("exec", program, 0, 0);
 	for (int i = 0; i < N_VERBS * 2; i++)
 		own->commands[i / 2][i % 2] = make_command(p, (enum verb)(i / 2), i % 2);
 	if (spawn_is_settled() && spawn_find(&own->commands[PRESENT][0]) < 0)
@@ -198,7 +198,7 @@ static void on_line(void *arg, bool is_stderr, const char *text)
 }
 
 static int run(const struct dns_job *j, const struct dns_txt *t, enum verb verb,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	const struct own *own = j->provider->own;
 	const char *program = dns_value(j->provider, PROGRAM);
@@ -228,36 +228,36 @@ static int run(const struct dns_job *j, const struct dns_txt *t, enum verb verb,
 /* Each call has its own time, whatever the job's deadline: a record that cannot be removed in a
  * second or two must not stay for ever, and the end of this process ends the program too. */
 static int run_all(const struct dns_job *j, struct dns_txt *const *v, size_t n, enum verb verb,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	const struct own *own = j->provider->own;
 	const int64_t patience = 10 * dns_value_ms(j->provider, TIMEOUT, 0);
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < n; i++) {
-		const struct dns_limits turn = {l->stop, clock_mono_ms() + patience};
+		const struct limits turn = {l->stop, clock_mono_ms() + patience};
 
 		if (own->raw && !v[i]->authorization)
 			return error_set(err,
 				"in mode RAW the program is told the token of a challenge, and "
 				"there is none here: leave mode out to try it");
-		rc = dns_account_enter(own->account, DNS_RECORDS, &turn, err);
+		rc = http_account_enter(own->account, HTTP_CHANGE, &turn, err);
 		if (rc < 0)
 			break;
 		rc = run(j, v[i], verb, l, err);
-		dns_account_leave(own->account, DNS_RECORDS);
+		http_account_leave(own->account, HTTP_CHANGE);
 	}
 	return rc;
 }
 
 static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	return run_all(j, v, n, PRESENT, l, err);
 }
 
 static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	return run_all(j, v, n, CLEANUP, l, err);
 }

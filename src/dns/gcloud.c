@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/enc.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "dns/gcloud.h"
@@ -9,15 +10,15 @@
 #define LIST_MAX  ((size_t)4 << 20)
 #define PAGES_MAX 100
 
-static const struct dns_option options[GCLOUD_N_OPTIONS] = {
+static const struct setting options[GCLOUD_N_OPTIONS] = {
 	DNS_API_OPTIONS("GCE_", "GCE_", {NULL}),
 	[GCLOUD_SERVICE_ACCOUNT] = {.key = "service_account",
 		.env = {"GCE_SERVICE_ACCOUNT", "service_account_json"},
-		.type = DNS_SECRET,
+		.type = SETTING_SECRET,
 		.help = "the JSON of a service account's key, or of a person's credentials"},
 	[GCLOUD_CREDENTIALS] = {.key = "application_credentials",
 		.env = {"GOOGLE_APPLICATION_CREDENTIALS"},
-		.type = DNS_PATH,
+		.type = SETTING_PATH,
 		.help = "the file with that JSON, where there is no service_account; without "
 			"both the metadata server is asked"},
 	[GCLOUD_PROJECT] = {.key = "project",
@@ -29,17 +30,17 @@ static const struct dns_option options[GCLOUD_N_OPTIONS] = {
 		.help = "the managed zone's name or number, so that none needs to be listed"},
 	[GCLOUD_ALLOW_PRIVATE_ZONE] = {.key = "allow_private_zone",
 		.env = {"GCE_ALLOW_PRIVATE_ZONE"},
-		.type = DNS_BOOL,
+		.type = SETTING_BOOL,
 		.fallback = "false",
 		.help = "takes a private zone where there is no public one"},
 	[GCLOUD_IMPERSONATE] = {.key = "impersonate_service_account",
 		.env = {"GCE_IMPERSONATE_SERVICE_ACCOUNT"},
 		.help = "the address of another service account, to act as that one"},
 	[GCLOUD_TOKEN_URL] = {.key = "token_url",
-		.type = DNS_URL,
+		.type = SETTING_URL,
 		.help = "where tokens come from, instead of the credentials' token_uri"},
 	[GCLOUD_IAM_URL] = {.key = "iam_url",
-		.type = DNS_URL,
+		.type = SETTING_URL,
 		.help = "where the IAM credentials API is, for impersonate_service_account"},
 	[GCLOUD_METADATA_HOST] = {.key = "metadata_host",
 		.env = {"GCE_METADATA_HOST"},
@@ -93,7 +94,7 @@ static void on_zone(struct look *look, struct json_object *o)
 
 /* One page, whose token comes and goes in *page. */
 static int list_page(const struct dns_job *j, const char *project, struct look *look, char **page,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	char *step = *look->name ? mem_printf("looking for the zone %s in the project %s",
 					   look->name, project)
@@ -105,16 +106,16 @@ static int list_page(const struct dns_job *j, const char *project, struct look *
 	int rc;
 
 	str_addf(&path, "/dns/v1/projects/");
-	dns_url_encode(&path, project);
+	enc_url(&path, project);
 	str_addf(&path, "/managedZones?maxResults=100");
 	if (*look->name) {
 		str_addf(&path, "&dnsName=");
-		dns_url_encode(&path, look->name);
+		enc_url(&path, look->name);
 		str_addf(&path, ".");
 	}
 	if (*page) {
 		str_addf(&path, "&pageToken=");
-		dns_url_encode(&path, *page);
+		enc_url(&path, *page);
 	}
 	c.path = path.data;
 	rc = gcloud_ask(j, &c, &r, l, err);
@@ -131,7 +132,7 @@ static int list_page(const struct dns_job *j, const char *project, struct look *
 
 /* A page may be empty, and not be the last. */
 static int list_zones(
-	const struct dns_job *j, struct look *look, const struct dns_limits *l, struct error *err)
+	const struct dns_job *j, struct look *look, const struct limits *l, struct error *err)
 {
 	char *project = gcloud_project(j, l, err), *page = NULL;
 	int rc = project ? 0 : -1;
@@ -144,7 +145,7 @@ static int list_zones(
 }
 
 static int look_for(const struct dns_job *j, const char *candidate, struct dns_zone *z,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	struct look look = {.name = candidate};
 	int rc = list_zones(j, &look, l, err);
@@ -167,7 +168,7 @@ static int look_for(const struct dns_job *j, const char *candidate, struct dns_z
 }
 
 static int find_zone(const struct dns_job *j, const char *name, struct dns_zone *z,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	struct look all = {.name = ""};
 	int rc;
@@ -184,13 +185,13 @@ static int find_zone(const struct dns_job *j, const char *name, struct dns_zone 
 }
 
 static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	return gcloud_change(j, v, n, true, l, err);
 }
 
 static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	return gcloud_change(j, v, n, false, l, err);
 }

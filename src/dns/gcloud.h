@@ -24,12 +24,12 @@ enum { /* the rows of gcloud's options */
 };
 
 struct gcloud {
-	struct dns_api api;          /* Cloud DNS; its account has the token that is shown there */
-	struct dns_api login;        /* where tokens come from */
-	struct dns_api iam;          /* lends the token of another account to one of ours, which its
-				      * account has */
-	struct dns_account *machine; /* its token is no token, but the machine's project */
-	char *project;               /* as the options say; NULL = the machine's */
+	struct dns_api api;   /* Cloud DNS; its account has the token that is shown there */
+	struct dns_api login; /* where tokens come from */
+	struct dns_api iam;   /* lends the token of another account to one of ours, which its
+			       * account has */
+	struct http_account *machine; /* its token is no token, but the machine's project */
+	char *project;                /* as the options say; NULL = the machine's */
 	char *token_url;
 	/* A service account (key is set), a person (refresh_token is), or the machine (neither). */
 	EVP_PKEY *key;
@@ -43,15 +43,15 @@ void gcloud_auth_clear(struct gcloud *g);
 /* How each of the three APIs is told who asks, and how it speaks (gcloud_token.c). */
 void gcloud_token_init(struct gcloud *g);
 /* The project whose zones these are. A new string; NULL with a sentence. */
-char *gcloud_project(const struct dns_job *j, const struct dns_limits *l, struct error *err);
+char *gcloud_project(const struct dns_job *j, const struct limits *l, struct error *err);
 
 /* dns_api_call() of Cloud DNS. Each good answer of it is an object; an empty one is none, and gives
  * DNS_AGAIN. */
 int gcloud_ask(const struct dns_job *j, struct dns_call *c, struct dns_reply *r,
-	const struct dns_limits *l, struct error *err);
+	const struct limits *l, struct error *err);
 /* Adds or removes records of one zone, and waits until Google's name servers have it. 0, -1 or
  * DNS_AGAIN. */
 int gcloud_change(const struct dns_job *j, struct dns_txt *const *v, size_t n, bool add,
-	const struct dns_limits *l, struct error *err);
+	const struct limits *l, struct error *err);
 
 #endif

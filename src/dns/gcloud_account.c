@@ -171,8 +171,8 @@ static int take_accounts(
 	int rc = dns_api_init(p, &g->api, "https://dns.googleapis.com", for_whom, 0, 0, err);
 
 	g->login.timeout_ms = g->iam.timeout_ms = g->api.timeout_ms;
-	g->login.account = g->iam.account = dns_account_get("gcloud: own", who, 0, 0);
-	g->machine = dns_account_get("gcloud: project", dns_value(p, GCLOUD_METADATA_HOST), 0, 0);
+	g->login.account = g->iam.account = http_account_get("gcloud: own", who, 0, 0);
+	g->machine = http_account_get("gcloud: project", dns_value(p, GCLOUD_METADATA_HOST), 0, 0);
 	wipe(for_whom);
 	wipe(who);
 	return rc;
@@ -185,8 +185,8 @@ int gcloud_auth_init(struct dns_provider *p, struct error *err)
 		   *project = dns_value(p, GCLOUD_PROJECT);
 
 	/* Options win over the environment. */
-	if (p->from_environment[GCLOUD_SERVICE_ACCOUNT] && dns_value(p, GCLOUD_CREDENTIALS) &&
-		!p->from_environment[GCLOUD_CREDENTIALS])
+	if (p->values[GCLOUD_SERVICE_ACCOUNT].from_environment &&
+		dns_value(p, GCLOUD_CREDENTIALS) && !p->values[GCLOUD_CREDENTIALS].from_environment)
 		text = NULL;
 	gcloud_token_init(g);
 	if (take_credentials(p, g, text, err) < 0 || take_urls(p, g, err) < 0 ||

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/enc.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "dns/gcloud.h"
@@ -13,7 +14,7 @@
 enum { CONFLICT = 1 };
 
 int gcloud_ask(const struct dns_job *j, struct dns_call *c, struct dns_reply *r,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	const struct gcloud *g = j->provider->own;
 	int rc = dns_api_call(j, &g->api, c, r, l, err);
@@ -25,8 +26,8 @@ int gcloud_ask(const struct dns_job *j, struct dns_call *c, struct dns_reply *r,
 }
 
 /* Where the zone is, and its sets and changes. A new string; NULL with a sentence. */
-static char *zone_path(const struct dns_job *j, const struct dns_txt *t, const struct dns_limits *l,
-	struct error *err)
+static char *zone_path(
+	const struct dns_job *j, const struct dns_txt *t, const struct limits *l, struct error *err)
 {
 	const char *id = t->zone_id ? t->zone_id : dns_value(j->provider, GCLOUD_ZONE_ID);
 	char *project = id ? gcloud_project(j, l, err) : NULL;
@@ -37,9 +38,9 @@ static char *zone_path(const struct dns_job *j, const struct dns_txt *t, const s
 	if (!project)
 		return NULL;
 	str_addf(&path, "/dns/v1/projects/");
-	dns_url_encode(&path, project);
+	enc_url(&path, project);
 	str_addf(&path, "/managedZones/");
-	dns_url_encode(&path, id);
+	enc_url(&path, id);
 	free(project);
 	return path.data;
 }
@@ -66,7 +67,7 @@ static int check_set(struct json_object *set, const char *name, struct error *er
 
 /* The TXT records of a name, as they are; *set is NULL when there are none, else new. */
 static int read_set(const struct dns_job *j, const char *zone, const char *name,
-	struct json_object **set, const struct dns_limits *l, struct error *err)
+	struct json_object **set, const struct limits *l, struct error *err)
 {
 	char *step = mem_printf("reading the TXT records of %s", name);
 	struct dns_call c = {.step = step, .method = "GET"};
@@ -76,7 +77,7 @@ static int read_set(const struct dns_job *j, const char *zone, const char *name,
 	int rc;
 
 	str_addf(&path, "%s/rrsets?type=TXT&name=", zone);
-	dns_url_encode(&path, name);
+	enc_url(&path, name);
 	str_addf(&path, ".");
 	c.path = path.data;
 	rc = gcloud_ask(j, &c, &r, l, err);
@@ -118,7 +119,7 @@ struct change {
 
 /* Adds what becomes of a name's set to the change: the old one goes, the new one comes. */
 static int plan_set(const struct dns_job *j, const char *zone, struct dns_txt *const *v, size_t n,
-	bool add, struct change *change, const struct dns_limits *l, struct error *err)
+	bool add, struct change *change, const struct limits *l, struct error *err)
 {
 	struct json_object *old, *shown;
 	struct conf_strings values = {0};
@@ -141,7 +142,7 @@ static int plan_set(const struct dns_job *j, const char *zone, struct dns_txt *c
 
 /* Name by name. */
 static int plan(const struct dns_job *j, const char *zone, struct dns_txt *const *v, size_t n,
-	bool add, struct change *change, const struct dns_limits *l, struct error *err)
+	bool add, struct change *change, const struct limits *l, struct error *err)
 {
 	struct dns_txt **some = mem_zalloc(n * sizeof(struct dns_txt *));
 	int rc = 0;
@@ -167,7 +168,7 @@ static int plan(const struct dns_job *j, const char *zone, struct dns_txt *const
 /* Sends it; *id is what it is called, new, while it is not done. CONFLICT, with a sentence, when a
  * set was changed, made or removed since it was read. */
 static int post_change(const struct dns_job *j, const char *zone, const char *step,
-	struct change *change, char **id, const struct dns_limits *l, struct error *err)
+	struct change *change, char **id, const struct limits *l, struct error *err)
 {
 	struct json_object *o = json_object_new_object();
 	char *path = mem_printf("%s/changes", zone);
@@ -193,14 +194,14 @@ static int post_change(const struct dns_job *j, const char *zone, const char *st
 
 /* Reads, and changes what is not as it shall be, within the account's turn. */
 static int read_and_send(const struct dns_job *j, const char *zone, const char *step,
-	struct dns_txt *const *v, size_t n, bool add, char **id, const struct dns_limits *l,
+	struct dns_txt *const *v, size_t n, bool add, char **id, const struct limits *l,
 	struct error *err)
 {
-	struct dns_account *account = ((const struct gcloud *)j->provider->own)->api.account;
+	struct http_account *account = ((const struct gcloud *)j->provider->own)->api.account;
 	struct change change;
 	int rc;
 
-	if (dns_account_enter(account, DNS_RECORDS, l, err) < 0)
+	if (http_account_enter(account, HTTP_CHANGE, l, err) < 0)
 		return -1;
 	change.deletions = json_object_new_array();
 	change.additions = json_object_new_array();
@@ -208,7 +209,7 @@ static int read_and_send(const struct dns_job *j, const char *zone, const char *
 	if (rc == 0 && (json_object_array_length(change.deletions) ||
 			       json_object_array_length(change.additions)))
 		rc = post_change(j, zone, step, &change, id, l, err);
-	dns_account_leave(account, DNS_RECORDS);
+	http_account_leave(account, HTTP_CHANGE);
 	json_object_put(change.deletions);
 	json_object_put(change.additions);
 	return rc;
@@ -216,7 +217,7 @@ static int read_and_send(const struct dns_job *j, const char *zone, const char *
 
 /* Until the change is done at all of Google's name servers. */
 static int wait_done(const struct dns_job *j, const char *zone, const char *id,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	struct dns_call c = {
 		.step = "asking whether Google's name servers have the change", .method = "GET"};
@@ -225,7 +226,7 @@ static int wait_done(const struct dns_job *j, const char *zone, const char *id,
 	int rc = 0;
 
 	str_addf(&path, "%s/changes/", zone);
-	dns_url_encode(&path, id);
+	enc_url(&path, id);
 	c.path = path.data;
 	while (rc == 0 && !done) {
 		const char *status;
@@ -248,7 +249,7 @@ static int wait_done(const struct dns_job *j, const char *zone, const char *id,
 }
 
 int gcloud_change(const struct dns_job *j, struct dns_txt *const *v, size_t n, bool add,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	char *zone = zone_path(j, v[0], l, err), *id = NULL, *step;
 	int rc = CONFLICT;

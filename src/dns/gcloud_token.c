@@ -70,7 +70,7 @@ static bool explain_login(struct dns_reply *r)
 
 /* Asks for one, and takes it out of the answer. A new string; NULL with a sentence. */
 static char *fetch_token(const struct dns_job *j, const struct dns_api *api, struct dns_call *c,
-	const char *member, int64_t *life_s, const struct dns_limits *l, struct error *err)
+	const char *member, int64_t *life_s, const struct limits *l, struct error *err)
 {
 	struct json_object *life;
 	struct dns_reply r;
@@ -160,7 +160,7 @@ static char *make_form(const struct gcloud *g, const char *scope, struct error *
 		jwt = make_jwt(g, scope, err);
 		if (jwt) {
 			str_addf(&form, "grant_type=");
-			dns_url_encode(&form, GRANT_JWT);
+			enc_url(&form, GRANT_JWT);
 			str_addf(&form, "&assertion=%s", jwt);
 		}
 		wipe(jwt);
@@ -169,7 +169,7 @@ static char *make_form(const struct gcloud *g, const char *scope, struct error *
 	str_addf(&form, "grant_type=refresh_token");
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
 		str_addf(&form, "&%s=", fields[i][0]);
-		dns_url_encode(&form, fields[i][1]);
+		enc_url(&form, fields[i][1]);
 	}
 	return form.data;
 }
@@ -183,7 +183,7 @@ static char *metadata_url(const struct dns_job *j, const char *path)
 
 /* One of the account that the credentials are of. */
 static char *fetch_own(
-	const struct dns_job *j, int64_t *life_s, const struct dns_limits *l, struct error *err)
+	const struct dns_job *j, int64_t *life_s, const struct limits *l, struct error *err)
 {
 	const struct gcloud *g = j->provider->own;
 	const char *scope = dns_value(j->provider, GCLOUD_IMPERSONATE) ? SCOPE_ALL : SCOPE_DNS;
@@ -212,7 +212,7 @@ static char *fetch_own(
 
 /* One of the account that it may stand in for. */
 static char *fetch_impersonated(
-	const struct dns_job *j, int64_t *life_s, const struct dns_limits *l, struct error *err)
+	const struct dns_job *j, int64_t *life_s, const struct limits *l, struct error *err)
 {
 	const struct gcloud *g = j->provider->own;
 	struct str path = {0};
@@ -224,7 +224,7 @@ static char *fetch_impersonated(
 	char *token;
 
 	str_addf(&path, "/v1/projects/-/serviceAccounts/");
-	dns_url_encode(&path, dns_value(j->provider, GCLOUD_IMPERSONATE));
+	enc_url(&path, dns_value(j->provider, GCLOUD_IMPERSONATE));
 	str_addf(&path, ":generateAccessToken");
 	c.path = path.data;
 	token = fetch_token(j, &g->iam, &c, "accessToken", life_s, l, err);
@@ -233,7 +233,7 @@ static char *fetch_impersonated(
 }
 
 static int authorize_iam(const struct dns_job *j, struct dns_call *c, bool again,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	const struct gcloud *g = j->provider->own;
 
@@ -241,7 +241,7 @@ static int authorize_iam(const struct dns_job *j, struct dns_call *c, bool again
 }
 
 static int authorize_api(const struct dns_job *j, struct dns_call *c, bool again,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	const struct gcloud *g = j->provider->own;
 
@@ -261,7 +261,7 @@ void gcloud_token_init(struct gcloud *g)
 
 /* --- the project --- */
 
-char *gcloud_project(const struct dns_job *j, const struct dns_limits *l, struct error *err)
+char *gcloud_project(const struct dns_job *j, const struct limits *l, struct error *err)
 {
 	const struct gcloud *g = j->provider->own;
 	struct dns_call c = {
@@ -277,7 +277,7 @@ char *gcloud_project(const struct dns_job *j, const struct dns_limits *l, struct
 
 	if (g->project)
 		return mem_strdup(g->project);
-	project = dns_account_token(g->machine);
+	project = http_account_token(g->machine);
 	if (project)
 		return project;
 	c.url = url = metadata_url(j, "project/project-id");
@@ -287,7 +287,7 @@ char *gcloud_project(const struct dns_job *j, const struct dns_limits *l, struct
 			project = mem_strdup(r.http.body);
 		else
 			error_set(err, "%s: the answer is empty", c.step);
-		dns_account_set_token(g->machine, project, LIFE_S); /* it is asked for often */
+		http_account_set_token(g->machine, project, LIFE_S); /* it is asked for often */
 	}
 	dns_reply_clear(&r);
 	free(url);

@@ -19,22 +19,22 @@ enum {
 	N_OPTIONS,
 };
 
-static const struct dns_option options[N_OPTIONS] = {
+static const struct setting options[N_OPTIONS] = {
 	DNS_API_OPTIONS("GODADDY_", "GD_", {NULL}),
 	[API_KEY] = {.key = "api_key",
 		.env = {"GODADDY_API_KEY", "GD_API_KEY"},
-		.type = DNS_SECRET,
+		.type = SETTING_SECRET,
 		.required = true,
 		.help = "the key of the pair that developer.godaddy.com/keys makes"},
 	[API_SECRET] = {.key = "api_secret",
 		.env = {"GODADDY_API_SECRET", "GD_API_SECRET"},
-		.type = DNS_SECRET,
+		.type = SETTING_SECRET,
 		.required = true,
 		.help = "the secret of the pair"},
 };
 
 static int authorize(const struct dns_job *j, struct dns_call *c, bool again,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	const struct dns_provider *p = j->provider;
 
@@ -90,7 +90,7 @@ static int init(struct dns_provider *p, struct error *err)
 
 /* An array of {"type","name","data","ttl"} in r->json. */
 static int read_records(const struct dns_job *j, const char *step, const char *path,
-	struct dns_reply *r, const struct dns_limits *l, struct error *err)
+	struct dns_reply *r, const struct limits *l, struct error *err)
 {
 	struct dns_call c = {.step = step, .method = "GET", .path = path};
 	int rc = dns_api_call(j, j->provider->own, &c, r, l, err);
@@ -107,7 +107,7 @@ static int read_records(const struct dns_job *j, const char *step, const char *p
 /* A domain of ours is one whose records can be read: /v1/domains/NAME itself is refused to accounts
  * that have few of them. */
 static int look(const struct dns_job *j, const char *candidate, struct dns_zone *z,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	char *path = mem_printf("/v1/domains/%s/records/TXT/_acme-challenge", candidate),
 	     *step = mem_printf("looking for the domain %s", candidate);
@@ -128,7 +128,7 @@ static int look(const struct dns_job *j, const char *candidate, struct dns_zone 
 
 /* The sentence for a name that lies in no zone of the account. */
 static int say_missing(
-	const struct dns_job *j, const char *name, const struct dns_limits *l, struct error *err)
+	const struct dns_job *j, const char *name, const struct limits *l, struct error *err)
 {
 	struct dns_call c = {.step = "listing the domains",
 		.method = "GET",
@@ -160,7 +160,7 @@ static int say_missing(
 }
 
 static int find_zone(const struct dns_job *j, const char *name, struct dns_zone *z,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	int rc = dns_api_walk(j, name, z, look, l, err);
 
@@ -239,7 +239,7 @@ static size_t add_others(
 /* Puts records to those that are there (PATCH), or in the place of all at the name (PUT, DELETE).
  * The status, where there was an answer. */
 static int write_records(const struct dns_job *j, struct dns_call *c, const struct dns_txt *t,
-	struct json_object *records, long *status, const struct dns_limits *l, struct error *err)
+	struct json_object *records, long *status, const struct limits *l, struct error *err)
 {
 	bool patch = strcmp(c->method, "PATCH") == 0;
 	char *path = patch ? mem_printf("/v1/domains/%s/records", t->zone) : path_of(t);
@@ -260,7 +260,7 @@ static int write_records(const struct dns_job *j, struct dns_call *c, const stru
 
 /* Others' records are not written again, unless the account may do nothing else. */
 static int add(const struct dns_job *j, struct json_object *there, struct dns_txt *const *v,
-	size_t n, const struct dns_limits *l, struct error *err)
+	size_t n, const struct limits *l, struct error *err)
 {
 	char *step = mem_printf("adding the TXT record of %s", v[0]->name);
 	struct dns_call patch = {.step = step, .method = "PATCH"},
@@ -281,7 +281,7 @@ static int add(const struct dns_job *j, struct json_object *there, struct dns_tx
 }
 
 static int take_out(const struct dns_job *j, struct json_object *there, struct dns_txt *const *v,
-	size_t n, const struct dns_limits *l, struct error *err)
+	size_t n, const struct limits *l, struct error *err)
 {
 	char *step = mem_printf("removing the TXT record of %s", v[0]->name);
 	struct json_object *records = json_object_new_array();
@@ -299,18 +299,18 @@ static int take_out(const struct dns_job *j, struct json_object *there, struct d
 
 /* One order after the other, from reading to writing. */
 static int change(const struct dns_job *j, struct dns_txt *const *v, size_t n, bool adds,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	const struct dns_api *api = j->provider->own;
 	char *path = path_of(v[0]), *step = mem_printf("reading the TXT records of %s", v[0]->name);
 	struct dns_reply r = {0};
-	int rc = dns_account_enter(api->account, DNS_RECORDS, l, err);
+	int rc = http_account_enter(api->account, HTTP_CHANGE, l, err);
 
 	if (rc == 0) {
 		rc = read_records(j, step, path, &r, l, err);
 		if (rc == 0)
 			rc = (adds ? add : take_out)(j, r.json, v, n, l, err);
-		dns_account_leave(api->account, DNS_RECORDS);
+		http_account_leave(api->account, HTTP_CHANGE);
 	}
 	dns_reply_clear(&r);
 	free(step);
@@ -319,13 +319,13 @@ static int change(const struct dns_job *j, struct dns_txt *const *v, size_t n, b
 }
 
 static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	return change(j, v, n, true, l, err);
 }
 
 static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	return change(j, v, n, false, l, err);
 }

@@ -26,7 +26,7 @@ static bool is_variable(const char *name)
 }
 
 /* Whether it stands further in front already: where both beginnings of DNS_ENV() are one. */
-static bool is_told(const struct dns_option *o, size_t env)
+static bool is_told(const struct setting *o, size_t env)
 {
 	for (size_t i = 0; i < env; i++)
 		if (strcmp(o->env[i], o->env[env]) == 0)
@@ -34,15 +34,15 @@ static bool is_told(const struct dns_option *o, size_t env)
 	return false;
 }
 
-static void print_names(FILE *out, const struct dns_option *o)
+static void print_names(FILE *out, const struct setting *o)
 {
 	const char *between = "      also ";
 
-	if (o->type == DNS_SECRET) {
+	if (o->type == SETTING_SECRET) {
 		fprintf(out, "%s%s_file", between, o->key);
 		between = ", ";
 	}
-	for (size_t i = 0; i < DNS_ENV_MAX && o->env[i]; i++) {
+	for (size_t i = 0; i < SETTING_ENV_MAX && o->env[i]; i++) {
 		if (is_variable(o->env[i]))
 			continue;
 		fprintf(out, "%s%s", between, o->env[i]);
@@ -51,14 +51,14 @@ static void print_names(FILE *out, const struct dns_option *o)
 	if (*between == ',')
 		fputc('\n', out);
 	between = "      environment: ";
-	for (size_t i = 0; i < DNS_ENV_MAX && o->env[i]; i++) {
+	for (size_t i = 0; i < SETTING_ENV_MAX && o->env[i]; i++) {
 		if (!is_variable(o->env[i]) || is_told(o, i))
 			continue;
 		fprintf(out, "%s%s", between, o->env[i]);
 		between = ", ";
 	}
 	if (*between == ',')
-		fprintf(out, "%s\n", dns_option_has_file(o) ? "; each also with _FILE" : "");
+		fprintf(out, "%s\n", setting_has_file(o) ? "; each also with _FILE" : "");
 }
 
 static void print_default(FILE *out, const struct dns_ops *ops, size_t row)
@@ -79,17 +79,17 @@ static void print_default(FILE *out, const struct dns_ops *ops, size_t row)
 
 static void print_option(FILE *out, const struct dns_ops *ops, size_t row)
 {
-	static const char *const types[] = {[DNS_TEXT] = "text",
-		[DNS_BOOL] = "true or false",
-		[DNS_URL] = "URL",
-		[DNS_SECRET] = "secret",
-		[DNS_PATH] = "path",
-		[DNS_LIST] = "list",
-		[DNS_WORDS] = "list",
-		[DNS_MAP] = "map",
-		[DNS_SECONDS] = "whole number",
-		[DNS_DURATION] = "time"};
-	const struct dns_option *o = &ops->options[row];
+	static const char *const types[] = {[SETTING_TEXT] = "text",
+		[SETTING_BOOL] = "true or false",
+		[SETTING_URL] = "URL",
+		[SETTING_SECRET] = "secret",
+		[SETTING_PATH] = "path",
+		[SETTING_LIST] = "list",
+		[SETTING_WORDS] = "list",
+		[SETTING_MAP] = "map",
+		[SETTING_SECONDS] = "whole number",
+		[SETTING_DURATION] = "time"};
+	const struct setting *o = &ops->options[row];
 
 	fprintf(out, "  %s (%s", o->key, types[o->type]);
 	print_default(out, ops, row);

@@ -20,11 +20,11 @@ enum {
 	N_OPTIONS,
 };
 
-static const struct dns_option options[N_OPTIONS] = {
+static const struct setting options[N_OPTIONS] = {
 	DNS_COMMON_OPTIONS("HTTPREQ_", "WEBHOOK_"),
 	[DNS_BASE_URL] = {.key = "endpoint",
 		.env = {"HTTPREQ_ENDPOINT"},
-		.type = DNS_URL,
+		.type = SETTING_URL,
 		.required = true,
 		.help = "where the webhook is: /present and /cleanup are put behind it"},
 	DNS_HTTP_OPTIONS("HTTPREQ_", "WEBHOOK_"),
@@ -37,14 +37,14 @@ static const struct dns_option options[N_OPTIONS] = {
 		.help = "of Basic authentication, with password"},
 	[PASSWORD] = {.key = "password",
 		.env = {"HTTPREQ_PASSWORD"},
-		.type = DNS_SECRET,
+		.type = SETTING_SECRET,
 		.help = "of Basic authentication, with username"},
 	[BEARER_TOKEN] = {.key = "bearer_token",
 		.env = {"HTTPREQ_BEARER_TOKEN"},
-		.type = DNS_SECRET,
+		.type = SETTING_SECRET,
 		.help = "sent as Authorization: Bearer, instead of a username"},
 	[HEADERS] = {.key = "headers",
-		.type = DNS_MAP,
+		.type = SETTING_MAP,
 		.help = "more headers, such as X-Api-Key: one, for what else the webhook wants"},
 };
 
@@ -54,7 +54,7 @@ static bool is_raw(const struct dns_provider *p)
 }
 
 static int authorize(const struct dns_job *j, struct dns_call *c, bool again,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	const struct dns_provider *p = j->provider;
 
@@ -65,8 +65,8 @@ static int authorize(const struct dns_job *j, struct dns_call *c, bool again,
 		dns_call_bearer(c, dns_value(p, BEARER_TOKEN));
 	else if (dns_value(p, USERNAME))
 		dns_call_basic(c, dns_value(p, USERNAME), dns_value(p, PASSWORD));
-	for (size_t i = 0; i < p->values[HEADERS].n; i++) {
-		char *name = mem_strdup(p->values[HEADERS].v[i]), *colon = strchr(name, ':');
+	for (size_t i = 0; i < p->values[HEADERS].list.n; i++) {
+		char *name = mem_strdup(p->values[HEADERS].list.v[i]), *colon = strchr(name, ':');
 
 		*colon = '\0'; /* "name: value", see options.c */
 		dns_call_header(c, name, "%s", colon + 2);
@@ -137,7 +137,7 @@ static int init(struct dns_provider *p, struct error *err)
 {
 	struct dns_api *api = p->own = mem_zalloc(sizeof(*api));
 	const char *mode = dns_value(p, MODE);
-	const struct conf_strings *headers = &p->values[HEADERS];
+	const struct conf_strings *headers = &p->values[HEADERS].list;
 	char shown[80];
 
 	if (mode && strcmp(mode, "RAW") != 0)
@@ -189,7 +189,7 @@ static int fill_in(
 
 /* What is told twice is for the webhook to take as once: there is nothing to read it back from. */
 static int tell(const struct dns_job *j, const struct dns_txt *t, bool present,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	struct json_object *o = json_object_new_object();
 	char *step = mem_printf("telling the webhook to %s the TXT record of %s",
@@ -213,7 +213,7 @@ static int tell(const struct dns_job *j, const struct dns_txt *t, bool present,
 }
 
 static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	int rc = 0;
 
@@ -223,7 +223,7 @@ static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n,
 }
 
 static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	int rc = 0;
 

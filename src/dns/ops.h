@@ -3,35 +3,12 @@
 #ifndef LINTEL_DNS_OPS_H
 #define LINTEL_DNS_OPS_H
 
+#include "conf/setting.h"
 #include "dns/propagation.h"
 #include "dns/provider.h"
 #include "dns/zone.h"
 
-enum dns_option_type {
-	DNS_TEXT,
-	DNS_BOOL,
-	DNS_URL,      /* see dns_api_url() */
-	DNS_SECRET,   /* never shown; also as KEY_file: the value is what the file holds */
-	DNS_PATH,     /* resolved against state_dir */
-	DNS_LIST,     /* entries, or one text with commas */
-	DNS_WORDS,    /* entries, each as it is */
-	DNS_MAP,      /* "key: value" lines of what stands below it */
-	DNS_SECONDS,  /* a whole number */
-	DNS_DURATION, /* 90s, 1m30s; in the environment also bare seconds */
-};
-
-enum { DNS_OPTIONS_MAX = 32, DNS_ENV_MAX = 4 };
-
-struct dns_option {
-	const char *key; /* snake_case; letter case and underscores do not matter */
-	/* Variables that fill it, which count as its keys too; without capitals it is but a key. */
-	const char *env[DNS_ENV_MAX];
-	enum dns_option_type type;
-	bool required;
-	bool empty; /* "" is possible, and means that it is not given */
-	const char *fallback;
-	const char *help; /* a line for people: what it is, without a full stop */
-};
+enum { DNS_OPTIONS_MAX = 32 };
 
 /* The first rows of every provider. `A` and `B` are what its variables begin with. */
 enum { DNS_TTL, DNS_PROPAGATION_TIMEOUT, DNS_POLLING_INTERVAL, DNS_OWN_OPTIONS };
@@ -42,23 +19,22 @@ enum { DNS_TTL, DNS_PROPAGATION_TIMEOUT, DNS_POLLING_INTERVAL, DNS_OWN_OPTIONS }
 #define DNS_COMMON_OPTIONS(A, B)                                                                   \
 	[DNS_TTL] = {.key = "ttl",                                                                 \
 		.env = DNS_ENV(A, B, "TTL"),                                                       \
-		.type = DNS_SECONDS,                                                               \
+		.type = SETTING_SECONDS,                                                           \
 		.help = "seconds that others may keep the record"},                                \
 	[DNS_PROPAGATION_TIMEOUT] = {.key = "propagation_timeout",                                 \
 		.env = DNS_ENV(A, B, "PROPAGATION_TIMEOUT"),                                       \
-		.type = DNS_DURATION,                                                              \
+		.type = SETTING_DURATION,                                                          \
 		.help = "how long all name servers may take to show the record"},                  \
 	[DNS_POLLING_INTERVAL] = {.key = "polling_interval",                                       \
 		.env = DNS_ENV(A, B, "POLLING_INTERVAL"),                                          \
-		.type = DNS_DURATION,                                                              \
+		.type = SETTING_DURATION,                                                          \
 		.help = "between two looks at them"}
 
 struct dns_provider {
 	const struct dns_ops *ops;
-	const char *name;                            /* as the configuration calls it */
-	struct conf_strings values[DNS_OPTIONS_MAX]; /* by row; empty = not given */
-	bool from_environment[DNS_OPTIONS_MAX];      /* the value is a variable's */
-	uint32_t ttl;                                /* seconds */
+	const char *name;                             /* as the configuration calls it */
+	struct setting_value values[DNS_OPTIONS_MAX]; /* by row */
+	uint32_t ttl;                                 /* seconds */
 	struct dns_patience patience;
 	unsigned tries; /* of a request, and of a change that has to be begun anew; by init(), at
 			 * most 20; 0 = as usual */
@@ -82,7 +58,7 @@ enum dns_batch {
 
 struct dns_ops {
 	const char *help; /* a line for people: whose DNS it is */
-	const struct dns_option *options;
+	const struct setting *options;
 	size_t n_options;
 	uint32_t ttl;                 /* seconds, unless `ttl` is given; 0 = of no use here */
 	uint32_t ttl_min;             /* the smallest that the provider takes; 0 = any */
@@ -96,17 +72,17 @@ struct dns_ops {
 	 * is fine; what others have at the name stays. cleanup() may be all that a process ever
 	 * calls. -1 with a sentence, or DNS_AGAIN. */
 	int (*present)(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-		const struct dns_limits *l, struct error *err);
+		const struct limits *l, struct error *err);
 	int (*cleanup)(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-		const struct dns_limits *l, struct error *err);
+		const struct limits *l, struct error *err);
 	/* Name servers of its own, which know best about the zones that they serve. NULL = none.
 	 * -1 with a sentence. */
 	int (*servers)(const struct dns_provider *p, struct dns_servers *out,
-		const struct dns_limits *l, struct error *err);
+		const struct limits *l, struct error *err);
 	/* The zone of a name, as an option or the account says: 1 = found, and filled in; 0 = by
 	 * the SOA records of public DNS, then; -1 with a sentence. NULL = 0. */
 	int (*find_zone)(const struct dns_job *j, const char *name, struct dns_zone *z,
-		const struct dns_limits *l, struct error *err);
+		const struct limits *l, struct error *err);
 };
 
 /* NULL for what is no DNS provider. */
@@ -125,14 +101,10 @@ bool dns_options_in_environment(const struct dns_ops *ops);
 /* Adds a problem of the options as a whole. */
 void dns_options_problem(const struct conf *c, const struct conf_autocert *a,
 	struct problems *problems, const char *what);
-/* Whether variables with _FILE behind their names fill it, too: they name a file that has the text.
- */
-bool dns_option_has_file(const struct dns_option *o);
-/* The first value of a row; NULL = not given. */
+/* The first value of a row; NULL = not given. The others as in setting.h. */
 const char *dns_value(const struct dns_provider *p, size_t row);
-/* A DNS_DURATION in milliseconds; `otherwise` when it is not given. */
 int64_t dns_value_ms(const struct dns_provider *p, size_t row, int64_t otherwise);
-bool dns_is_true(const struct dns_provider *p, size_t row); /* of a DNS_BOOL */
+bool dns_is_true(const struct dns_provider *p, size_t row);
 
 extern const struct dns_ops dns_acmedns;
 extern const struct dns_ops dns_azuredns;

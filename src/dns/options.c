@@ -14,13 +14,22 @@
 #include "conf/value.h"
 #include "dns/ops.h"
 
-#define FILE_MAX    ((size_t)64 << 10)
-#define TTL_MAX     604800
-#define DURATION_MS (INT64_C(7) * 86400000)
+#define FILE_MAX ((size_t)64 << 10)
+#define TTL_MAX  604800
 
 const char *dns_value(const struct dns_provider *p, size_t row)
 {
-	return p->values[row].n ? p->values[row].v[0] : NULL;
+	return setting_text(&p->values[row]);
+}
+
+bool dns_is_true(const struct dns_provider *p, size_t row)
+{
+	return setting_is_true(&p->values[row]);
+}
+
+int64_t dns_value_ms(const struct dns_provider *p, size_t row, int64_t otherwise)
+{
+	return setting_ms(&p->values[row], otherwise);
 }
 
 /* --- keys --- */
@@ -40,11 +49,11 @@ static bool same_key(const char *a, const char *b)
 	}
 }
 
-static bool is_key_of(const struct dns_option *row, const char *key)
+static bool is_key_of(const struct setting *row, const char *key)
 {
 	bool is = same_key(row->key, key);
 
-	for (size_t i = 0; !is && i < DNS_ENV_MAX && row->env[i]; i++)
+	for (size_t i = 0; !is && i < SETTING_ENV_MAX && row->env[i]; i++)
 		is = same_key(row->env[i], key);
 	return is;
 }
@@ -62,7 +71,8 @@ static size_t find_row(const struct dns_ops *ops, const char *key, bool *from_fi
 		return row;
 	without = mem_strndup(key, len - 4);
 	for (row = 0; row < ops->n_options; row++)
-		if (ops->options[row].type == DNS_SECRET && is_key_of(&ops->options[row], without))
+		if (ops->options[row].type == SETTING_SECRET &&
+			is_key_of(&ops->options[row], without))
 			break;
 	*from_file = row < ops->n_options;
 	free(without);
@@ -115,57 +125,6 @@ void dns_options_problem(const struct conf *c, const struct conf_autocert *a,
 
 /* --- values --- */
 
-/* As Go writes them: 90s, 1m30s, 500ms; whole numbers, the units in any order. */
-static int parse_duration(const char *text, int64_t *out, struct error *err)
-{
-	static const struct {
-		const char *name;
-		int64_t factor;
-	} units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
-	const char *p = text;
-	char shown[80];
-	bool good = *text;
-
-	*out = 0;
-	while (*p && good && *out <= DURATION_MS) {
-		size_t digits = strspn(p, "0123456789"), len, u = 0;
-		int64_t n = 0;
-
-		for (size_t i = 0; i < digits && i < 9; i++)
-			n = n * 10 + (p[i] - '0');
-		p += digits;
-		len = strcspn(p, "0123456789");
-		while (u < 5 && (strlen(units[u].name) != len || strncmp(p, units[u].name, len)))
-			u++;
-		good = digits && digits <= 9 && u < 5;
-		if (good)
-			*out += n * units[u].factor;
-		p += len;
-	}
-	str_escape(shown, sizeof(shown), text, strlen(text));
-	if (!good)
-		return error_set(
-			err, "\"%s\" is no time up to a week: write it like 90s or 1m30s", shown);
-	if (*out < 1 || *out > DURATION_MS)
-		return error_set(err, "\"%s\" is out of range, 1ms to 7d are possible", shown);
-	return 0;
-}
-
-bool dns_is_true(const struct dns_provider *p, size_t row)
-{
-	const char *text = dns_value(p, row);
-
-	return text && strcmp(text, "true") == 0;
-}
-
-int64_t dns_value_ms(const struct dns_provider *p, size_t row, int64_t otherwise)
-{
-	const char *text = dns_value(p, row);
-	int64_t ms;
-
-	return text && parse_duration(text, &ms, NULL) == 0 ? ms : otherwise;
-}
-
 struct loader {
 	struct dns_provider *p;
 	const struct conf *conf;
@@ -200,29 +159,29 @@ static void add_list(struct conf_strings *to, const char *text)
 /* What was read for a row is put into its place, checked. */
 static int take_value(struct loader *l, size_t row, const char *text, struct error *err)
 {
-	struct conf_strings *to = &l->p->values[row];
+	struct conf_strings *to = &l->p->values[row].list;
 	int64_t n;
 
 	if (!*text)
 		return l->p->ops->options[row].empty ? 0 : error_set(err, "is empty");
 	switch (l->p->ops->options[row].type) {
-	case DNS_TEXT:
-	case DNS_WORDS:
-	case DNS_SECRET:
-	case DNS_URL: break;
-	case DNS_MAP: return error_set(err, "takes a map");
-	case DNS_BOOL:
+	case SETTING_TEXT:
+	case SETTING_WORDS:
+	case SETTING_SECRET:
+	case SETTING_URL: break;
+	case SETTING_MAP: return error_set(err, "takes a map");
+	case SETTING_BOOL:
 		if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
 			return error_set(err, "is neither true nor false");
 		break;
-	case DNS_PATH: add_value(to, file_resolve(l->conf->state_dir, text)); return 0;
-	case DNS_LIST: add_list(to, text); return 0;
-	case DNS_SECONDS:
+	case SETTING_PATH: add_value(to, file_resolve(l->conf->state_dir, text)); return 0;
+	case SETTING_LIST: add_list(to, text); return 0;
+	case SETTING_SECONDS:
 		if (value_int(text, 1, TTL_MAX, &n, err) < 0)
 			return -1;
 		break;
-	case DNS_DURATION:
-		if (parse_duration(text, &n, err) < 0)
+	case SETTING_DURATION:
+		if (setting_parse_ms(text, &n, err) < 0)
 			return -1;
 		break;
 	}
@@ -256,12 +215,12 @@ static int take_file(struct loader *l, size_t row, const char *path, struct erro
 static void unknown_option(struct loader *l, const struct conf_option *o)
 {
 	const struct dns_ops *ops = l->p->ops;
-	const char *keys[DNS_OPTIONS_MAX * (1 + DNS_ENV_MAX)], *near;
+	const char *keys[DNS_OPTIONS_MAX * (1 + SETTING_ENV_MAX)], *near;
 	size_t n = 0;
 
 	for (size_t i = 0; i < ops->n_options; i++) {
 		keys[n++] = ops->options[i].key;
-		for (size_t e = 0; e < DNS_ENV_MAX; e++)
+		for (size_t e = 0; e < SETTING_ENV_MAX; e++)
 			keys[n++] = ops->options[i].env[e];
 	}
 	near = str_nearest(o->key, keys, n);
@@ -283,14 +242,14 @@ static bool take_map_entry(struct loader *l, const struct conf_option *o)
 	char *outer = mem_strndup(o->key, len);
 
 	while (row < ops->n_options &&
-		(ops->options[row].type != DNS_MAP || !is_key_of(&ops->options[row], outer)))
+		(ops->options[row].type != SETTING_MAP || !is_key_of(&ops->options[row], outer)))
 		row++;
 	free(outer);
 	if (!o->key[len] || row == ops->n_options)
 		return false;
 	if (o->values.n == 1)
-		add_value(
-			&l->p->values[row], mem_printf("%s: %s", o->key + len + 1, o->values.v[0]));
+		add_value(&l->p->values[row].list,
+			mem_printf("%s: %s", o->key + len + 1, o->values.v[0]));
 	else
 		PROBLEM(l, o, "takes a single value");
 	return true;
@@ -315,8 +274,8 @@ static void take_option(struct loader *l, const struct conf_option *o)
 		return;
 	}
 	l->given[row] = o->key;
-	if (o->values.n != 1 && ops->options[row].type != DNS_LIST &&
-		ops->options[row].type != DNS_WORDS)
+	if (o->values.n != 1 && ops->options[row].type != SETTING_LIST &&
+		ops->options[row].type != SETTING_WORDS)
 		PROBLEM(l, o, "takes a single value");
 	else
 		for (size_t i = 0; i < o->values.n; i++)
@@ -341,7 +300,7 @@ static int take_variable(struct loader *l, size_t row, const char *value, struct
 	char *seconds;
 	int rc;
 
-	if (l->p->ops->options[row].type != DNS_DURATION ||
+	if (l->p->ops->options[row].type != SETTING_DURATION ||
 		strspn(value, "0123456789") != strlen(value))
 		return take_value(l, row, value, err);
 	seconds = mem_printf("%ss", value);
@@ -350,18 +309,13 @@ static int take_variable(struct loader *l, size_t row, const char *value, struct
 	return rc;
 }
 
-bool dns_option_has_file(const struct dns_option *o)
-{
-	return o->type == DNS_SECRET || o->type == DNS_TEXT;
-}
-
 /* False when the environment has nothing for the row. */
 static bool take_from_environment(struct loader *l, size_t row)
 {
-	const struct dns_option *o = &l->p->ops->options[row];
+	const struct setting *o = &l->p->ops->options[row];
 	struct error err;
 
-	for (size_t i = 0; i < DNS_ENV_MAX && o->env[i]; i++) {
+	for (size_t i = 0; i < SETTING_ENV_MAX && o->env[i]; i++) {
 		const char *value = get_variable(o->env[i]);
 
 		if (!value)
@@ -370,7 +324,7 @@ static bool take_from_environment(struct loader *l, size_t row)
 			PROBLEM(l, NULL, "the environment's %s: %s", o->env[i], err.text);
 		return true;
 	}
-	for (size_t i = 0; dns_option_has_file(o) && i < DNS_ENV_MAX && o->env[i]; i++) {
+	for (size_t i = 0; setting_has_file(o) && i < SETTING_ENV_MAX && o->env[i]; i++) {
 		char *name = mem_printf("%s_FILE", o->env[i]);
 		const char *path = get_variable(name);
 
@@ -398,14 +352,14 @@ const char *dns_options_key_of(
 	return NULL;
 }
 
-static bool is_in_environment(const struct dns_option *o)
+static bool is_in_environment(const struct setting *o)
 {
 	bool is = false;
 
-	for (size_t i = 0; !is && i < DNS_ENV_MAX && o->env[i]; i++) {
+	for (size_t i = 0; !is && i < SETTING_ENV_MAX && o->env[i]; i++) {
 		char *file = mem_printf("%s_FILE", o->env[i]);
 
-		is = get_variable(o->env[i]) || (dns_option_has_file(o) && get_variable(file));
+		is = get_variable(o->env[i]) || (setting_has_file(o) && get_variable(file));
 		free(file);
 	}
 	return is;
@@ -428,15 +382,16 @@ int dns_options_load(struct dns_provider *p, const struct conf *c, const struct 
 	for (size_t i = 0; i < a->n_options; i++)
 		take_option(&l, &a->options[i]);
 	for (size_t row = 0; row < ops->n_options; row++) {
-		const struct dns_option *o = &ops->options[row];
+		const struct setting *o = &ops->options[row];
 
+		p->values[row].row = o;
 		if (l.given[row])
 			continue;
-		p->from_environment[row] = take_from_environment(&l, row);
-		if (p->from_environment[row])
+		p->values[row].from_environment = take_from_environment(&l, row);
+		if (p->values[row].from_environment)
 			continue;
 		if (o->fallback)
-			add_value(&p->values[row], mem_strdup(o->fallback));
+			add_value(&p->values[row].list, mem_strdup(o->fallback));
 		else if (o->required)
 			PROBLEM(&l, NULL,
 				"%s is missing: the provider %s needs it, here or in the "
@@ -445,13 +400,13 @@ int dns_options_load(struct dns_provider *p, const struct conf *c, const struct 
 	}
 	if (l.bad)
 		return -1;
-	if (p->values[DNS_TTL].n && strtoul(dns_value(p, DNS_TTL), NULL, 10) < ops->ttl_min) {
+	if (p->values[DNS_TTL].list.n && strtoul(dns_value(p, DNS_TTL), NULL, 10) < ops->ttl_min) {
 		PROBLEM(&l, NULL, "ttl: the provider %s takes none below %u", p->name,
 			ops->ttl_min);
 		return -1;
 	}
-	p->ttl = p->values[DNS_TTL].n ? (uint32_t)strtoul(dns_value(p, DNS_TTL), NULL, 10)
-				      : ops->ttl;
+	p->ttl = p->values[DNS_TTL].list.n ? (uint32_t)strtoul(dns_value(p, DNS_TTL), NULL, 10)
+					   : ops->ttl;
 	p->patience.timeout_ms = dns_value_ms(p, DNS_PROPAGATION_TIMEOUT, ops->patience.timeout_ms);
 	p->patience.interval_ms = dns_value_ms(p, DNS_POLLING_INTERVAL, ops->patience.interval_ms);
 	return 0;
@@ -460,7 +415,7 @@ int dns_options_load(struct dns_provider *p, const struct conf *c, const struct 
 void dns_options_clear(struct dns_provider *p)
 {
 	for (size_t row = 0; row < DNS_OPTIONS_MAX; row++) {
-		struct conf_strings *s = &p->values[row];
+		struct conf_strings *s = &p->values[row].list;
 
 		for (size_t i = 0; i < s->n; i++) {
 			OPENSSL_cleanse(s->v[i], strlen(s->v[i]));

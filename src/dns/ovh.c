@@ -18,7 +18,7 @@ enum { FOUND = 1, UNREADABLE = 2 };
 /* --- zones --- */
 
 static int look(const struct dns_job *j, const char *candidate, struct dns_zone *z,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	char *path = mem_printf("/domain/zone/%s", candidate),
 	     *step = mem_printf("looking for the zone %s", candidate);
@@ -42,7 +42,7 @@ static int look(const struct dns_job *j, const char *candidate, struct dns_zone 
 
 /* The sentence for a name that lies in no zone of the account. */
 static int say_missing(
-	const struct dns_job *j, const char *name, const struct dns_limits *l, struct error *err)
+	const struct dns_job *j, const char *name, const struct limits *l, struct error *err)
 {
 	struct dns_call c = {.step = "listing the zones", .method = "GET", .path = "/domain/zone"};
 	struct dns_zones_seen seen = {0};
@@ -67,7 +67,7 @@ static int say_missing(
 }
 
 static int find_zone(const struct dns_job *j, const char *name, struct dns_zone *z,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	int rc = dns_api_walk(j, name, z, look, l, err);
 
@@ -81,7 +81,7 @@ static int find_zone(const struct dns_job *j, const char *name, struct dns_zone 
 /* Whether the record of this number has the name and the value. The list's filter is a pattern,
  * in which _ stands for any character. */
 static int read_record(const struct dns_job *j, const struct dns_txt *t, const char *id,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	char *path = mem_printf("/domain/zone/%s/record/%s", t->zone, id),
 	     *step = mem_printf("reading the TXT record %s of %s", id, t->name),
@@ -107,7 +107,7 @@ static int read_record(const struct dns_job *j, const struct dns_txt *t, const c
 
 /* The number of the record, as a new string. */
 static int find_record(const struct dns_job *j, const struct dns_txt *t, char **id,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	char relative[DNS_NAME_SIZE],
 		*path = mem_printf("/domain/zone/%s/record?fieldType=TXT&subDomain=%s", t->zone,
@@ -135,7 +135,7 @@ static int find_record(const struct dns_job *j, const struct dns_txt *t, char **
 }
 
 static int add_record(
-	const struct dns_job *j, struct dns_txt *t, const struct dns_limits *l, struct error *err)
+	const struct dns_job *j, struct dns_txt *t, const struct limits *l, struct error *err)
 {
 	struct json_object *o = json_object_new_object(), *id;
 	char relative[DNS_NAME_SIZE], *path = mem_printf("/domain/zone/%s/record", t->zone),
@@ -162,7 +162,7 @@ static int add_record(
 }
 
 static int delete_record(const struct dns_job *j, const struct dns_txt *t, const char *id,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	char *path = mem_printf("/domain/zone/%s/record/%s", t->zone, id),
 	     *step = mem_printf("removing the TXT record of %s", t->name);
@@ -180,7 +180,7 @@ static int delete_record(const struct dns_job *j, const struct dns_txt *t, const
 
 /* Always, since an earlier change may have been cut off before it. */
 static int refresh(
-	const struct dns_job *j, const char *zone, const struct dns_limits *l, struct error *err)
+	const struct dns_job *j, const char *zone, const struct limits *l, struct error *err)
 {
 	char *path = mem_printf("/domain/zone/%s/refresh", zone);
 	struct dns_call c = {
@@ -200,7 +200,7 @@ static bool has_number(const struct dns_txt *t)
 }
 
 static int present_one(
-	const struct dns_job *j, struct dns_txt *t, const struct dns_limits *l, struct error *err)
+	const struct dns_job *j, struct dns_txt *t, const struct limits *l, struct error *err)
 {
 	char *id;
 	int rc = find_record(j, t, &id, l, err);
@@ -219,8 +219,8 @@ static int present_one(
 	return rc < 0 ? rc : 0;
 }
 
-static int cleanup_one(const struct dns_job *j, const struct dns_txt *t, const struct dns_limits *l,
-	struct error *err)
+static int cleanup_one(
+	const struct dns_job *j, const struct dns_txt *t, const struct limits *l, struct error *err)
 {
 	char *id;
 	int rc = find_record(j, t, &id, l, err);
@@ -238,7 +238,7 @@ static int cleanup_one(const struct dns_job *j, const struct dns_txt *t, const s
 }
 
 static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	int rc = 0;
 
@@ -250,7 +250,7 @@ static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n,
 /* One that cannot be removed does not keep the others, which are done with once the zone is
  * refreshed. */
 static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	struct error why;
 	int rc = 0, one;

@@ -25,9 +25,9 @@ static const struct endpoint_row {
 };
 #define N_ENDPOINTS (sizeof(endpoints) / sizeof(endpoints[0]))
 
-/* The keys that are no secrets are DNS_SECRET for their KEY_file: lego knows
+/* The keys that are no secrets are SETTING_SECRET for their KEY_file: lego knows
  * OVH_APPLICATION_KEY_FILE and OVH_CLIENT_ID_FILE. */
-const struct dns_option ovh_options[OVH_N_OPTIONS] = {
+const struct setting ovh_options[OVH_N_OPTIONS] = {
 	DNS_API_OPTIONS("OVH_", "OVH_", {NULL}),
 	[OVH_ENDPOINT] = {.key = "api_endpoint",
 		.env = {"OVH_ENDPOINT", "endpoint"},
@@ -36,31 +36,31 @@ const struct dns_option ovh_options[OVH_N_OPTIONS] = {
 			"soyoustart-ca, or a URL"},
 	[OVH_APPLICATION_KEY] = {.key = "application_key",
 		.env = {"OVH_APPLICATION_KEY", "OVH_APP_KEY"},
-		.type = DNS_SECRET,
+		.type = SETTING_SECRET,
 		.help = "of the application, with application_secret and consumer_key"},
 	[OVH_APPLICATION_SECRET] = {.key = "application_secret",
 		.env = {"OVH_APPLICATION_SECRET", "OVH_APP_SECRET"},
-		.type = DNS_SECRET,
+		.type = SETTING_SECRET,
 		.help = "signs the requests"},
 	[OVH_CONSUMER_KEY] = {.key = "consumer_key",
 		.env = {"OVH_CONSUMER_KEY"},
-		.type = DNS_SECRET,
+		.type = SETTING_SECRET,
 		.help = "with the rights GET, POST and DELETE on /domain/zone/*"},
 	[OVH_CLIENT_ID] = {.key = "client_id",
 		.env = {"OVH_CLIENT_ID", "oauth2_config.client_id"},
-		.type = DNS_SECRET,
+		.type = SETTING_SECRET,
 		.help = "of a service account, with client_secret: OAuth2"},
 	[OVH_CLIENT_SECRET] = {.key = "client_secret",
 		.env = {"OVH_CLIENT_SECRET", "oauth2_config.client_secret"},
-		.type = DNS_SECRET,
+		.type = SETTING_SECRET,
 		.help = "of the service account"},
 	[OVH_TOKEN_URL] = {.key = "token_url",
 		.env = {"OVH_TOKEN_URL", "oauth2_config.token_url"},
-		.type = DNS_URL,
+		.type = SETTING_URL,
 		.help = "where OAuth2 gives tokens, unless api_endpoint says"},
 	[OVH_ACCESS_TOKEN] = {.key = "access_token",
 		.env = {"OVH_ACCESS_TOKEN"},
-		.type = DNS_SECRET,
+		.type = SETTING_SECRET,
 		.help = "a token that somebody else keeps fresh"},
 };
 
@@ -79,7 +79,7 @@ const struct dns_api *ovh_api(const struct dns_job *j)
 /* --- requests that are signed --- */
 
 /* A signature holds half a minute by the API's clock, and ours may be far from it. */
-static int ask_clock(const struct dns_job *j, const struct dns_limits *l, struct error *err)
+static int ask_clock(const struct dns_job *j, const struct limits *l, struct error *err)
 {
 	const struct dns_api *api = ovh_api(j);
 	struct dns_call c = {.step = "asking for the API's time",
@@ -93,14 +93,14 @@ static int ask_clock(const struct dns_job *j, const struct dns_limits *l, struct
 	if (json_object_is_type(r.json, json_type_int))
 		now = json_object_get_int64(r.json);
 	if (rc == 0 && now > 0 && now <= TIME_MAX)
-		dns_account_set_clock(api->account, now - clock_wall_s());
+		http_account_set_clock(api->account, now - clock_wall_s());
 	else if (rc == 0)
 		rc = error_set(err, "%s: the answer is no Unix time", c.step);
 	dns_reply_clear(&r);
 	return rc < 0 ? -1 : 0;
 }
 
-static int sign(const struct dns_job *j, struct dns_call *c, bool again, const struct dns_limits *l,
+static int sign(const struct dns_job *j, struct dns_call *c, bool again, const struct limits *l,
 	struct error *err)
 {
 	const struct dns_provider *p = j->provider;
@@ -111,10 +111,10 @@ static int sign(const struct dns_job *j, struct dns_call *c, bool again, const s
 	long long now;
 
 	if (again) /* "query out of time" */
-		dns_account_forget_clock(api->account);
-	if (!dns_account_clock(api->account, &delta) && ask_clock(j, l, err) < 0)
+		http_account_forget_clock(api->account);
+	if (!http_account_clock(api->account, &delta) && ask_clock(j, l, err) < 0)
 		return -1;
-	dns_account_clock(api->account, &delta);
+	http_account_clock(api->account, &delta);
 	now = clock_wall_s() + delta;
 	text = mem_printf("%s+%s+%s+%s%s+%s+%lld", dns_value(p, OVH_APPLICATION_SECRET),
 		dns_value(p, OVH_CONSUMER_KEY), c->method, api->base, c->path,
@@ -134,7 +134,7 @@ static int sign(const struct dns_job *j, struct dns_call *c, bool again, const s
 
 /* A new one. NULL with a sentence. */
 static char *fetch_token(
-	const struct dns_job *j, int64_t *life_s, const struct dns_limits *l, struct error *err)
+	const struct dns_job *j, int64_t *life_s, const struct limits *l, struct error *err)
 {
 	const struct own *own = j->provider->own;
 	struct dns_call c = {.step = "asking for an OAuth2 token",
@@ -163,7 +163,7 @@ static char *fetch_token(
 }
 
 static int authorize(const struct dns_job *j, struct dns_call *c, bool again,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	const char *token = dns_value(j->provider, OVH_ACCESS_TOKEN);
 

@@ -17,7 +17,7 @@ enum {
 	OVH_N_OPTIONS,
 };
 
-extern const struct dns_option ovh_options[OVH_N_OPTIONS];
+extern const struct setting ovh_options[OVH_N_OPTIONS];
 
 /* init() and clear() of the provider. */
 int ovh_init(struct dns_provider *p, struct error *err);

@@ -11,10 +11,10 @@
 #define ASK_MS   6000 /* for one server's answer */
 
 /* Whether one server has one record. NXDOMAIN, SERVFAIL and silence are "not yet". */
-static bool look(const struct dns_server *server, const struct dns_txt *t,
-	const struct dns_limits *l, struct error *why)
+static bool look(const struct dns_server *server, const struct dns_txt *t, const struct limits *l,
+	struct error *why)
 {
-	const struct dns_limits within = dns_limits_within(l, ASK_MS);
+	const struct limits within = limits_within(l, ASK_MS);
 	ldns_pkt *p = dns_server_ask(server, t->name, LDNS_RR_TYPE_TXT, &within, why);
 	char rcode[DNS_RCODE_SIZE];
 	bool has;
@@ -49,7 +49,7 @@ static void say(const struct dns_job *j, const char *server, const char *zone, s
 
 /* Goes on with each server at the first record that it has lacked. Returns how many are behind. */
 static size_t look_round(const struct dns_job *j, const struct dns_servers *servers, size_t *done,
-	const struct dns_txt *const *v, size_t n, const struct dns_limits *l, struct error *why)
+	const struct dns_txt *const *v, size_t n, const struct limits *l, struct error *why)
 {
 	size_t behind = 0;
 
@@ -71,7 +71,7 @@ int propagation_wait(const struct dns_job *j, const struct dns_servers *servers,
 	int64_t begin_ms, struct error *err)
 {
 	/* A look takes the time that it takes; what ends the waiting is looked at between them. */
-	const struct dns_limits l = {
+	const struct limits l = {
 		.stop = j->stop, .deadline_ms = j->deadline_ms ? j->deadline_ms : INT64_MAX};
 	size_t *done = mem_zalloc(servers->n * sizeof(*done)), behind;
 	int64_t end = begin_ms + patience->timeout_ms, pause = FIRST_MS, left;

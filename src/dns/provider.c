@@ -79,12 +79,12 @@ void dns_provider_hash(const struct dns_provider *p, unsigned char hash[32])
 	if (!md || !EVP_DigestInit_ex(md, EVP_sha256(), NULL))
 		abort(); /* out of memory */
 	for (size_t row = 0; row < p->ops->n_options; row++) {
-		const struct conf_strings *s = &p->values[row];
+		const struct conf_strings *s = &p->values[row].list;
 
 		EVP_DigestUpdate(md, &s->n, sizeof(s->n));
 		for (size_t i = 0; i < s->n; i++) {
 			EVP_DigestUpdate(md, s->v[i], strlen(s->v[i]) + 1);
-			if (p->ops->options[row].type != DNS_PATH)
+			if (p->ops->options[row].type != SETTING_PATH)
 				continue;
 			file_hash(s->v[i], FILE_MAX, hash);
 			EVP_DigestUpdate(md, hash, 32);
@@ -110,18 +110,18 @@ void dns_txts_clear(struct dns_txt *v, size_t n)
 	}
 }
 
-static struct dns_limits limits(const struct dns_job *j)
+static struct limits limits(const struct dns_job *j)
 {
-	return (struct dns_limits){
+	return (struct limits){
 		.stop = j->stop,
 		.deadline_ms = j->deadline_ms ? j->deadline_ms : clock_mono_ms() + CALL_MS,
 	};
 }
 
 /* What the provider's API is asked may take as long as its records take to be seen. */
-static struct dns_limits change_limits(const struct dns_job *j)
+static struct limits change_limits(const struct dns_job *j)
 {
-	struct dns_limits l = limits(j);
+	struct limits l = limits(j);
 	int64_t patience = j->provider->patience.timeout_ms;
 
 	if (!j->deadline_ms && patience > CALL_MS)
@@ -139,7 +139,7 @@ size_t dns_at_once(const struct dns_provider *p, size_t n)
 /* Who is asked: the resolvers that are configured; else the provider's own server, which knows its
  * zones best, be they public or not, then the system's. */
 static int make_resolvers(const struct dns_job *j, struct dns_servers *resolvers,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	const struct dns_ops *ops = j->provider->ops;
 
@@ -153,8 +153,8 @@ static int make_resolvers(const struct dns_job *j, struct dns_servers *resolvers
 
 /* The provider's own servers first: where they speak with authority the zone is theirs. */
 static int find_zone(const struct dns_job *j, const struct dns_servers *resolvers,
-	const struct dns_servers *own, const char *name, struct dns_zone *z,
-	const struct dns_limits *l, struct error *err)
+	const struct dns_servers *own, const char *name, struct dns_zone *z, const struct limits *l,
+	struct error *err)
 {
 	const struct dns_ops *ops = j->provider->ops;
 	int rc = ops->find_zone ? ops->find_zone(j, name, z, l, err) : 0;
@@ -167,7 +167,7 @@ static int find_zone(const struct dns_job *j, const struct dns_servers *resolver
 }
 
 static int locate(const struct dns_job *j, struct dns_txt *t, const struct dns_servers *resolvers,
-	const struct dns_servers *own, const struct dns_limits *l, struct error *err)
+	const struct dns_servers *own, const struct limits *l, struct error *err)
 {
 	char fqdn[DNS_NAME_SIZE], name[DNS_NAME_SIZE];
 	struct dns_zone zone = {0};
@@ -195,7 +195,7 @@ static int locate(const struct dns_job *j, struct dns_txt *t, const struct dns_s
 int dns_locate(const struct dns_job *j, struct dns_txt *v, size_t n, struct error *err)
 {
 	const struct dns_ops *ops = j->provider->ops;
-	const struct dns_limits l = change_limits(j);
+	const struct limits l = change_limits(j);
 	struct dns_servers resolvers = {0}, own = {0};
 	int rc = make_resolvers(j, &resolvers, &l, err);
 
@@ -254,7 +254,7 @@ static size_t batch_of(enum dns_batch batch, struct dns_txt *v, size_t n, size_t
 }
 
 /* Back-off with full jitter. False when there is no time for another try. */
-static bool wait_to_try_again(unsigned tries, const struct dns_limits *l)
+static bool wait_to_try_again(unsigned tries, const struct limits *l)
 {
 	int64_t most = (int64_t)BACKOFF_MS << (tries - 1), wait;
 	uint32_t random;
@@ -268,10 +268,10 @@ static bool wait_to_try_again(unsigned tries, const struct dns_limits *l)
 }
 
 typedef int (*operation)(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct dns_limits *l, struct error *err);
+	const struct limits *l, struct error *err);
 
 static int call(const struct dns_job *j, operation op, struct dns_txt *const *v, size_t n,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	const unsigned most = j->provider->tries ? j->provider->tries : TRIES;
 
@@ -291,7 +291,7 @@ int dns_present(const struct dns_job *j, struct dns_txt *v, size_t n, struct err
 {
 	struct dns_txt **some = mem_zalloc(n * sizeof(struct dns_txt *));
 	const enum dns_batch batch = j->provider->ops->batch;
-	const struct dns_limits l = change_limits(j);
+	const struct limits l = change_limits(j);
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < n; i++) {
@@ -312,7 +312,7 @@ int dns_cleanup(const struct dns_job *j, struct dns_txt *v, size_t n, struct err
 {
 	struct dns_txt **some = mem_zalloc(n * sizeof(struct dns_txt *));
 	const enum dns_batch batch = j->provider->ops->batch;
-	const struct dns_limits l = change_limits(j);
+	const struct limits l = change_limits(j);
 	struct error why;
 	int rc = 0;
 
@@ -355,7 +355,7 @@ static int wait_zone(const struct dns_job *j, const struct dns_servers *resolver
 	struct error *err)
 {
 	const struct dns_patience patience = patience_of(j);
-	const struct dns_limits l = limits(j);
+	const struct limits l = limits(j);
 	struct dns_servers servers = {0};
 	int rc;
 
@@ -371,7 +371,7 @@ static int wait_zone(const struct dns_job *j, const struct dns_servers *resolver
 int dns_wait(const struct dns_job *j, const struct dns_txt *v, size_t n, struct error *err)
 {
 	const struct conf_propagation *wanted = &j->autocert->propagation;
-	const struct dns_limits l = limits(j);
+	const struct limits l = limits(j);
 	struct dns_servers resolvers = {0}, named = {0};
 	const struct dns_txt **some;
 	int64_t begin = clock_mono_ms();

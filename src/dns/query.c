@@ -13,18 +13,8 @@
 #define TCP_MS   3000
 #define UDP_ROOM 4096 /* more than we ask for */
 
-struct dns_limits dns_limits_within(const struct dns_limits *l, int64_t ms)
-{
-	int64_t end = clock_mono_ms() + ms;
-
-	return (struct dns_limits){
-		.stop = l->stop,
-		.deadline_ms = end < l->deadline_ms ? end : l->deadline_ms,
-	};
-}
-
 /* Waits until the socket can be read or written. */
-static int wait_for(int fd, short what, const struct dns_limits *l, struct error *err)
+static int wait_for(int fd, short what, const struct limits *l, struct error *err)
 {
 	struct pollfd fds[2] = {
 		{.fd = fd, .events = what}, {.fd = l->stop ? l->stop->fd : -1, .events = POLLIN}};
@@ -42,7 +32,7 @@ static int wait_for(int fd, short what, const struct dns_limits *l, struct error
 }
 
 /* *refused: nobody listens there. */
-static int open_socket(const struct endpoint *server, int type, const struct dns_limits *l,
+static int open_socket(const struct endpoint *server, int type, const struct limits *l,
 	bool *refused, struct error *err)
 {
 	int fd = socket(server->sa.sa_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -70,8 +60,7 @@ fail:
 
 /* --- TCP --- */
 
-static int send_all(
-	int fd, const uint8_t *p, size_t len, const struct dns_limits *l, struct error *err)
+static int send_all(int fd, const uint8_t *p, size_t len, const struct limits *l, struct error *err)
 {
 	while (len) {
 		ssize_t n = send(fd, p, len, MSG_NOSIGNAL);
@@ -88,8 +77,7 @@ static int send_all(
 	return 0;
 }
 
-static int receive_all(
-	int fd, uint8_t *p, size_t len, const struct dns_limits *l, struct error *err)
+static int receive_all(int fd, uint8_t *p, size_t len, const struct limits *l, struct error *err)
 {
 	while (len) {
 		ssize_t n = recv(fd, p, len, 0);
@@ -109,7 +97,7 @@ static int receive_all(
 }
 
 uint8_t *dns_exchange(const struct endpoint *server, const uint8_t *wire, size_t len,
-	size_t *answer_len, const struct dns_limits *l, bool *again, struct error *err)
+	size_t *answer_len, const struct limits *l, bool *again, struct error *err)
 {
 	bool refused;
 	int fd = open_socket(server, SOCK_STREAM, l, &refused, err);
@@ -146,7 +134,7 @@ out:
 
 /* NULL with a sentence: not over UDP. */
 static ldns_pkt *ask_udp(const struct endpoint *server, const uint8_t *wire, size_t len,
-	const ldns_pkt *question, const struct dns_limits *l, struct error *err)
+	const ldns_pkt *question, const struct limits *l, struct error *err)
 {
 	bool refused;
 	int fd = open_socket(server, SOCK_DGRAM, l, &refused, err);
@@ -180,7 +168,7 @@ out:
 }
 
 static ldns_pkt *ask_tcp(const struct endpoint *server, const uint8_t *wire, size_t len,
-	const ldns_pkt *question, const struct dns_limits *l, struct error *err)
+	const ldns_pkt *question, const struct limits *l, struct error *err)
 {
 	size_t answer_len;
 	bool again;
@@ -194,10 +182,10 @@ static ldns_pkt *ask_tcp(const struct endpoint *server, const uint8_t *wire, siz
 }
 
 ldns_pkt *dns_ask(const struct endpoint *server, const char *name, ldns_rr_type type,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	char text[ENDPOINT_TEXT_SIZE];
-	struct dns_limits within = dns_limits_within(l, UDP_MS);
+	struct limits within = limits_within(l, UDP_MS);
 	uint8_t *wire = NULL;
 	size_t len;
 	ldns_pkt *question = dns_question_make(name, type, &wire, &len, err), *p;
@@ -206,7 +194,7 @@ ldns_pkt *dns_ask(const struct endpoint *server, const char *name, ldns_rr_type 
 		return NULL;
 	p = ask_udp(server, wire, len, question, &within, err);
 	if (!p && !stop_is_set(l->stop)) {
-		within = dns_limits_within(l, TCP_MS);
+		within = limits_within(l, TCP_MS);
 		p = ask_tcp(server, wire, len, question, &within, err);
 	}
 	if (!p)

@@ -26,7 +26,7 @@ enum {
 };
 
 #define ENV(name) DNS_ENV("DNSUPDATE_", "RFC2136_", name)
-static const struct dns_option options[N_OPTIONS] = {
+static const struct setting options[N_OPTIONS] = {
 	DNS_COMMON_OPTIONS("DNSUPDATE_", "RFC2136_"),
 	[NAMESERVER] = {.key = "nameserver",
 		.env = ENV("NAMESERVER"),
@@ -36,26 +36,26 @@ static const struct dns_option options[N_OPTIONS] = {
 	[TSIG_KEY] = {.key = "tsig_key", .env = ENV("TSIG_KEY"), .help = "the name of the key"},
 	[TSIG_SECRET] = {.key = "tsig_secret",
 		.env = ENV("TSIG_SECRET"),
-		.type = DNS_SECRET,
+		.type = SETTING_SECRET,
 		.help = "the key, base64"},
 	[TSIG_ALGORITHM] = {.key = "tsig_algorithm",
 		.env = ENV("TSIG_ALGORITHM"),
 		.help = "of the key: hmac-sha256, hmac-sha512 or hmac-sha1, which is the default"},
 	[TSIG_FILE] = {.key = "tsig_file",
 		.env = ENV("TSIG_FILE"),
-		.type = DNS_PATH,
+		.type = SETTING_PATH,
 		.help = "instead of these three: a file as tsig-keygen writes it"},
 	[ZONES] = {.key = "zones",
 		.env = ENV("ZONES"),
-		.type = DNS_LIST,
+		.type = SETTING_LIST,
 		.help = "zones that are not looked for"},
 	[DNS_TIMEOUT] = {.key = "dns_timeout",
 		.env = ENV("DNS_TIMEOUT"),
-		.type = DNS_DURATION,
+		.type = SETTING_DURATION,
 		.help = "for one update, 10s unless it is given"},
 	[SEQUENCE_INTERVAL] = {.key = "sequence_interval",
 		.env = ENV("SEQUENCE_INTERVAL"),
-		.type = DNS_DURATION,
+		.type = SETTING_DURATION,
 		.help = "taken for configurations that have it: no record waits for another here"},
 };
 
@@ -117,8 +117,8 @@ static int read_key(const struct dns_provider *p, struct own *own, struct error 
 /* Lower case, no dot at the end. */
 static int read_zones(struct dns_provider *p, struct error *err)
 {
-	for (size_t i = 0; i < p->values[ZONES].n; i++) {
-		char *zone = p->values[ZONES].v[i];
+	for (size_t i = 0; i < p->values[ZONES].list.n; i++) {
+		char *zone = p->values[ZONES].list.v[i];
 		size_t len = strlen(zone);
 
 		if (zone[len - 1] == '.')
@@ -152,8 +152,8 @@ static int init(struct dns_provider *p, struct error *err)
 /* --- the server --- */
 
 /* One that is given by its name is looked up each time. */
-static int servers(const struct dns_provider *p, struct dns_servers *out,
-	const struct dns_limits *l, struct error *err)
+static int servers(const struct dns_provider *p, struct dns_servers *out, const struct limits *l,
+	struct error *err)
 {
 	const struct own *own = p->own;
 	const struct conf_strings list = {.v = (char *[]){own->server}, .n = 1};
@@ -163,9 +163,9 @@ static int servers(const struct dns_provider *p, struct dns_servers *out,
 
 /* The longest of `zones` that the name lies in. */
 static int find_zone(const struct dns_job *j, const char *name, struct dns_zone *z,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
-	const struct conf_strings *zones = &j->provider->values[ZONES];
+	const struct conf_strings *zones = &j->provider->values[ZONES].list;
 	const char *best = NULL;
 
 	for (size_t i = 0; i < zones->n; i++)
@@ -284,7 +284,7 @@ static int check_answer(const struct own *own, const uint8_t *wire, size_t len,
 
 /* To the server's addresses, one after the other, until one can be reached. */
 static uint8_t *send_update(const struct dns_provider *p, const uint8_t *wire, size_t len,
-	size_t *answer_len, const struct dns_limits *l, bool *again, struct error *err)
+	size_t *answer_len, const struct limits *l, bool *again, struct error *err)
 {
 	const struct own *own = p->own;
 	struct dns_servers list = {0};
@@ -293,7 +293,7 @@ static uint8_t *send_update(const struct dns_provider *p, const uint8_t *wire, s
 	*again = true;
 	if (servers(p, &list, l, err) == 0)
 		for (size_t i = 0; i < list.v[0].n && !answer; i++) {
-			const struct dns_limits within = dns_limits_within(l, own->timeout_ms);
+			const struct limits within = limits_within(l, own->timeout_ms);
 
 			answer = dns_exchange(
 				&list.v[0].v[i], wire, len, answer_len, &within, again, err);
@@ -303,7 +303,7 @@ static uint8_t *send_update(const struct dns_provider *p, const uint8_t *wire, s
 }
 
 static int update(const struct dns_job *j, struct dns_txt *const *v, size_t n, bool add,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	const struct own *own = j->provider->own;
 	ldns_pkt *p = make_update(v, n, j->provider->ttl, add, err);
@@ -340,13 +340,13 @@ out:
 }
 
 static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	return update(j, v, n, true, l, err);
 }
 
 static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	return update(j, v, n, false, l, err);
 }

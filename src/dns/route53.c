@@ -5,11 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/enc.h"
 #include "base/mem.h"
 
 #define TRIES_MAX 20 /* of struct dns_provider */
 
-static const struct dns_option options[R53_N_OPTIONS] = {
+static const struct setting options[R53_N_OPTIONS] = {
 	DNS_API_OPTIONS("AWS_", "ROUTE53_", {"AWS_ENDPOINT_URL_ROUTE_53", "AWS_ENDPOINT_URL"}),
 	AWS_OPTIONS,
 	[R53_HOSTED_ZONE_ID] = {.key = "hosted_zone_id",
@@ -17,17 +18,17 @@ static const struct dns_option options[R53_N_OPTIONS] = {
 		.help = "the zone, where one name is there twice, or zones may not be listed"},
 	[R53_PRIVATE_ZONE] = {.key = "private_zone",
 		.env = {"AWS_PRIVATE_ZONE"},
-		.type = DNS_BOOL,
+		.type = SETTING_BOOL,
 		.fallback = "false",
 		.help = "looks for private zones instead of public ones"},
 	[R53_WAIT_FOR_SYNC] = {.key = "wait_for_record_sets_changed",
 		.env = {"AWS_WAIT_FOR_RECORD_SETS_CHANGED"},
-		.type = DNS_BOOL,
+		.type = SETTING_BOOL,
 		.fallback = "true",
 		.help = "waits until Route 53 says that its servers have the record"},
 	[R53_MAX_RETRIES] = {.key = "max_retries",
 		.env = {"AWS_MAX_RETRIES"},
-		.type = DNS_SECONDS,
+		.type = SETTING_SECONDS,
 		.fallback = "5",
 		.help = "how often a request is tried again, 1 to 19 times"},
 };
@@ -63,7 +64,7 @@ static int init(struct dns_provider *p, struct error *err)
 }
 
 int route53_ask(const struct dns_job *j, struct dns_call *c, const char *root, struct xml **out,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	const struct aws *a = j->provider->own;
 	struct dns_reply r;
@@ -105,7 +106,7 @@ bool route53_is_name(const char *shown, const char *name)
 /* A page of the zones from a name on, in the order of their labels from the right. NULL: all;
  * `id`: the one to begin with of those of the same name. */
 static int list_zones(const struct dns_job *j, const char *step, const char *name, const char *id,
-	struct xml **out, const struct dns_limits *l, struct error *err)
+	struct xml **out, const struct limits *l, struct error *err)
 {
 	struct str path = {0};
 	struct dns_call c = {.step = step, .method = "GET"};
@@ -114,10 +115,10 @@ static int list_zones(const struct dns_job *j, const char *step, const char *nam
 	str_addf(&path, R53_VERSION "/hostedzonesbyname?");
 	if (name)
 		str_addf(&path, "dnsname=");
-	dns_url_encode(&path, name ? name : "");
+	enc_url(&path, name ? name : "");
 	if (id)
 		str_addf(&path, "&hostedzoneid=");
-	dns_url_encode(&path, id ? id : "");
+	enc_url(&path, id ? id : "");
 	str_addf(&path, "%smaxitems=100", name ? "&" : "");
 	c.path = path.data;
 	rc = route53_ask(j, &c, "ListHostedZonesByNameResponse", out, l, err);
@@ -153,7 +154,7 @@ static size_t take_zones(
 }
 
 static int look(const struct dns_job *j, const char *candidate, struct dns_zone *z,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	char *step = mem_printf("looking for the zone %s", candidate), *next = NULL;
 	size_t found = 0;
@@ -182,7 +183,7 @@ static int look(const struct dns_job *j, const char *candidate, struct dns_zone 
 
 /* The sentence for a name that lies in no zone of the account. */
 static int say_missing(
-	const struct dns_job *j, const char *name, const struct dns_limits *l, struct error *err)
+	const struct dns_job *j, const char *name, const struct limits *l, struct error *err)
 {
 	bool wants_private = dns_is_true(j->provider, R53_PRIVATE_ZONE);
 	struct dns_zones_seen seen = {0};
@@ -213,7 +214,7 @@ static int say_missing(
 }
 
 static int find_zone(const struct dns_job *j, const char *name, struct dns_zone *z,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	const char *id = dns_value(j->provider, R53_HOSTED_ZONE_ID);
 	int rc;
@@ -227,13 +228,13 @@ static int find_zone(const struct dns_job *j, const char *name, struct dns_zone 
 }
 
 static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	return route53_change(j, v, n, true, l, err);
 }
 
 static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	return route53_change(j, v, n, false, l, err);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/enc.h"
 #include "base/mem.h"
 #include "dns/route53.h"
 
@@ -44,7 +45,7 @@ static int take_set(const struct xml *x, const char *name, struct set *s, struct
 
 /* The list begins at the name, be there a set of it or not. */
 static int read_set(const struct dns_job *j, const struct dns_txt *t, struct set *s,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	char *sets = sets_path(t), *step = mem_printf("reading the TXT set of %s", t->name);
 	struct dns_call c = {.step = step, .method = "GET"};
@@ -54,7 +55,7 @@ static int read_set(const struct dns_job *j, const struct dns_txt *t, struct set
 	int rc;
 
 	str_addf(&path, "%s?maxitems=1&name=", sets);
-	dns_url_encode(&path, t->name);
+	enc_url(&path, t->name);
 	str_addf(&path, ".&type=TXT");
 	c.path = path.data;
 	rc = route53_ask(j, &c, "ListResourceRecordSetsResponse", &answer, l, err);
@@ -90,7 +91,7 @@ static void add_change(struct str *s, const char *action, const char *name,
 
 /* Adds what is to be changed of a name's set, if anything is. */
 static int plan_name(const struct dns_job *j, struct dns_txt *const *v, size_t n, bool add,
-	struct str *changes, const struct dns_limits *l, struct error *err)
+	struct str *changes, const struct limits *l, struct error *err)
 {
 	struct set old = {.ttl = j->provider->ttl};
 	struct conf_strings wanted = {0};
@@ -111,7 +112,7 @@ static int plan_name(const struct dns_job *j, struct dns_txt *const *v, size_t n
 
 /* *id is new: what the change is called. */
 static int send_changes(const struct dns_job *j, const struct dns_txt *t, const char *changes,
-	char **id, const struct dns_limits *l, struct error *err)
+	char **id, const struct limits *l, struct error *err)
 {
 	char *sets = sets_path(t), *path = mem_printf("%s/", sets),
 	     *step = mem_printf("changing the TXT sets of %s", t->zone),
@@ -141,10 +142,10 @@ static int send_changes(const struct dns_job *j, const struct dns_txt *t, const 
 
 /* Until all of Route 53's servers have the change. */
 static int wait_for_sync(
-	const struct dns_job *j, const char *id, const struct dns_limits *l, struct error *err)
+	const struct dns_job *j, const char *id, const struct limits *l, struct error *err)
 {
 	const int64_t interval = j->provider->patience.interval_ms;
-	const struct dns_limits patient = dns_limits_within(l, j->provider->patience.timeout_ms);
+	const struct limits patient = limits_within(l, j->provider->patience.timeout_ms);
 	const char *bare = str_starts(id, "/change/") ? id + strlen("/change/") : id;
 	struct str path = {0};
 	struct dns_call c = {.step = "asking whether the change is everywhere", .method = "GET"};
@@ -152,7 +153,7 @@ static int wait_for_sync(
 	int rc = 0;
 
 	str_addf(&path, R53_VERSION "/change/");
-	dns_url_encode(&path, bare);
+	enc_url(&path, bare);
 	c.path = path.data;
 	while (rc == 0 && !done) {
 		struct xml *answer;
@@ -195,13 +196,13 @@ static size_t same_name(struct dns_txt *const *v, size_t n, size_t at, struct dn
 
 /* One change, from *at on, of as much as goes into it. *id: NULL where there was none to make. */
 static int change_some(const struct dns_job *j, struct dns_txt *const *v, size_t n, size_t *at,
-	bool add, char **id, const struct dns_limits *l, struct error *err)
+	bool add, char **id, const struct limits *l, struct error *err)
 {
 	struct dns_txt **same = mem_zalloc(n * sizeof(struct dns_txt *));
 	const struct aws *a = j->provider->own;
 	struct str changes = {0};
 	bool full = false;
-	int rc = dns_account_enter(a->api.account, DNS_RECORDS, l, err);
+	int rc = http_account_enter(a->api.account, HTTP_CHANGE, l, err);
 
 	if (rc == 0) {
 		for (; rc == 0 && *at < n && !full; *at += !full) {
@@ -218,7 +219,7 @@ static int change_some(const struct dns_job *j, struct dns_txt *const *v, size_t
 		}
 		if (rc == 0 && changes.len)
 			rc = send_changes(j, v[0], changes.data, id, l, err);
-		dns_account_leave(a->api.account, DNS_RECORDS);
+		http_account_leave(a->api.account, HTTP_CHANGE);
 	}
 	str_clear(&changes);
 	free(same);
@@ -226,7 +227,7 @@ static int change_some(const struct dns_job *j, struct dns_txt *const *v, size_t
 }
 
 int route53_change(const struct dns_job *j, struct dns_txt *const *v, size_t n, bool add,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	size_t at = 0;
 	int rc = 0;

@@ -101,7 +101,7 @@ static struct lookup *lookup_start(const struct address *a, struct error *err)
 	return NULL;
 }
 
-static int lookup_wait(const struct lookup *l, const struct dns_limits *limits, struct error *err)
+static int lookup_wait(const struct lookup *l, const struct limits *limits, struct error *err)
 {
 	struct pollfd fds[2] = {{.fd = l->fd, .events = POLLIN},
 		{.fd = limits->stop ? limits->stop->fd : -1, .events = POLLIN}};
@@ -119,8 +119,8 @@ static int lookup_wait(const struct lookup *l, const struct dns_limits *limits, 
 	}
 }
 
-static int add_by_name(struct dns_server *s, const struct address *a,
-	const struct dns_limits *limits, struct error *err)
+static int add_by_name(struct dns_server *s, const struct address *a, const struct limits *limits,
+	struct error *err)
 {
 	struct lookup *l = lookup_start(a, err);
 	struct endpoint e = {0};
@@ -138,8 +138,8 @@ static int add_by_name(struct dns_server *s, const struct address *a,
 	return rc < 0 ? error_prefix(err, "looking up the name server %s", a->host) : 0;
 }
 
-int dns_servers_add(struct dns_servers *s, const struct conf_strings *list,
-	const struct dns_limits *l, struct error *err)
+int dns_servers_add(struct dns_servers *s, const struct conf_strings *list, const struct limits *l,
+	struct error *err)
 {
 	for (size_t i = 0; i < list->n; i++) {
 		struct endpoint e;
@@ -203,7 +203,7 @@ void dns_servers_add_system(struct dns_servers *s, const char *file)
 }
 
 ldns_pkt *dns_server_ask(const struct dns_server *s, const char *name, ldns_rr_type type,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	ldns_pkt *p = NULL;
 

@@ -19,8 +19,8 @@ struct dns_servers {
 
 /* From entries host, host:port, [v6]:port, without a port it is 53; names are looked up by the
  * system. */
-int dns_servers_add(struct dns_servers *s, const struct conf_strings *list,
-	const struct dns_limits *l, struct error *err);
+int dns_servers_add(struct dns_servers *s, const struct conf_strings *list, const struct limits *l,
+	struct error *err);
 /* One without addresses yet, and one more address for it. */
 struct dns_server *dns_servers_add_one(struct dns_servers *s, const char *name);
 void dns_server_add_address(struct dns_server *s, const struct endpoint *e);
@@ -32,6 +32,6 @@ void dns_servers_clear(struct dns_servers *s);
 
 /* dns_ask(), of one of its addresses after the other. */
 ldns_pkt *dns_server_ask(const struct dns_server *s, const char *name, ldns_rr_type type,
-	const struct dns_limits *l, struct error *err);
+	const struct limits *l, struct error *err);
 
 #endif

@@ -41,7 +41,7 @@ static void explain(struct error *err, const struct dns_server *s, const ldns_pk
 
 /* The first usable answer: a server that fails, or refuses, leaves it to the next. */
 static ldns_pkt *resolve(const struct dns_servers *servers, bool authoritative, const char *name,
-	ldns_rr_type type, const struct dns_limits *l, struct error *err)
+	ldns_rr_type type, const struct limits *l, struct error *err)
 {
 	struct error all = {""}, why;
 
@@ -77,7 +77,7 @@ static void show_chain(struct str *s, char (*seen)[DNS_NAME_SIZE], int n, const 
 }
 
 int dns_follow(const struct dns_servers *resolvers, const char *name, char out[DNS_NAME_SIZE],
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	char seen[CNAMES_MAX + 1][DNS_NAME_SIZE];
 	struct str chain = {0};
@@ -128,7 +128,7 @@ static bool zone_of(const ldns_pkt *p, const char *name, char out[DNS_NAME_SIZE]
 }
 
 int dns_find_zone(const struct dns_servers *servers, bool authoritative, const char *name,
-	char out[DNS_NAME_SIZE], const struct dns_limits *l, struct error *err)
+	char out[DNS_NAME_SIZE], const struct limits *l, struct error *err)
 {
 	for (const char *at = name; at && strchr(at, '.'); at = strchr(at, '.') + 1) {
 		ldns_pkt *p = resolve(servers, authoritative, at, LDNS_RR_TYPE_SOA, l, err);
@@ -150,7 +150,7 @@ int dns_find_zone(const struct dns_servers *servers, bool authoritative, const c
 
 /* 0 too when the host has no address of that kind. */
 static int add_addresses(const struct dns_servers *resolvers, struct dns_server *host,
-	ldns_rr_type type, const struct dns_limits *l, struct error *err)
+	ldns_rr_type type, const struct limits *l, struct error *err)
 {
 	ldns_pkt *p = resolve(resolvers, false, host->name, type, l, err);
 	struct endpoint e;
@@ -184,7 +184,7 @@ static bool has_ipv6(void)
 }
 
 int dns_find_servers(const struct dns_servers *resolvers, const char *zone, struct dns_servers *out,
-	const struct dns_limits *l, struct error *err)
+	const struct limits *l, struct error *err)
 {
 	ldns_pkt *p = resolve(resolvers, false, zone, LDNS_RR_TYPE_NS, l, err);
 	size_t n = p ? ldns_rr_list_rr_count(ldns_pkt_answer(p)) : 0, with_address = 0;

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/enc.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -88,16 +89,6 @@ static void add_json(
 	free(text);
 }
 
-static void add_form(struct str *out, const char *text)
-{
-	for (; *text; text++) {
-		if (isalnum((unsigned char)*text) || strchr("-._~", *text))
-			str_add(out, text, 1);
-		else
-			str_addf(out, "%%%02X", (unsigned char)*text);
-	}
-}
-
 static void add_word(struct str *out, enum word w, enum template_kind kind, const struct message *m,
 	bool plain, bool in_string)
 {
@@ -105,7 +96,7 @@ static void add_word(struct str *out, enum word w, enum template_kind kind, cons
 
 	switch (kind) {
 	case TEMPLATE_JSON: add_json(out, w, m, plain, in_string); break;
-	case TEMPLATE_FORM: add_form(out, text); break;
+	case TEMPLATE_FORM: enc_url(out, text); break;
 	case TEMPLATE_TEXT: str_add(out, text, strlen(text)); break;
 	}
 	free(text);

@@ -13,14 +13,14 @@
 #include "base/file.h"
 #include "nameserver.h"
 
-static struct dns_limits within(const struct stop *stop, int64_t ms)
+static struct limits within(const struct stop *stop, int64_t ms)
 {
-	return (struct dns_limits){.stop = stop, .deadline_ms = clock_mono_ms() + ms};
+	return (struct limits){.stop = stop, .deadline_ms = clock_mono_ms() + ms};
 }
 
 static void lists(void **state)
 {
-	const struct dns_limits l = within(NULL, 5000);
+	const struct limits l = within(NULL, 5000);
 	char ip[] = "192.0.2.1", ipv6[] = "[::1]:99", local[] = "localhost:77";
 	struct dns_servers s = {0};
 	struct conf_strings list = {.v = (char *[]){ip, ipv6, local}, .n = 3};
@@ -44,7 +44,7 @@ static void lookups_stop(void **state)
 	char local[] = "localhost";
 	struct conf_strings list = {.v = (char *[]){local}, .n = 1};
 	struct dns_servers s = {0};
-	struct dns_limits l;
+	struct limits l;
 	struct stop stop;
 	struct error err;
 
@@ -107,7 +107,7 @@ static void forger(struct nameserver *s, const ldns_pkt *question, bool tcp)
 
 static ldns_pkt *ask(struct nameserver *s, const struct stop *stop, int64_t ms, struct error *err)
 {
-	const struct dns_limits l = within(stop, ms);
+	const struct limits l = within(stop, ms);
 
 	return dns_ask(&s->endpoint, "a.example", LDNS_RR_TYPE_TXT, &l, err);
 }
@@ -226,7 +226,7 @@ static void sentences(void **state)
 /* The next address of a server is for when the first does not answer. */
 static void next_address(void **state)
 {
-	const struct dns_limits l = within(NULL, 5000);
+	const struct limits l = within(NULL, 5000);
 	struct nameserver dead, s;
 	struct dns_servers list = {0};
 	struct dns_server *one;

@@ -48,7 +48,7 @@ struct fixture {
 	struct nameserver server[2];
 	struct zones zones[2];
 	struct dns_servers list;
-	struct dns_limits l;
+	struct limits l;
 	size_t n;
 	char out[DNS_NAME_SIZE];
 	struct error err;

@@ -1,4 +1,4 @@
-#include "dns/account.h"
+#include "http/account.h"
 
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
@@ -14,8 +14,8 @@
 #define MARGIN_S 60
 #define PLACE_MS 600000 /* longer than an order waits for propagation and validation */
 
-struct dns_account {
-	SLIST_ENTRY(dns_account) next;
+struct http_account {
+	SLIST_ENTRY(http_account) next;
 	unsigned char id[SHA256_DIGEST_LENGTH];
 	pthread_mutex_t turns[2];
 	pthread_mutex_t lock; /* of what follows */
@@ -30,12 +30,12 @@ struct dns_account {
 	int64_t clock_delta;
 };
 
-static SLIST_HEAD(, dns_account) accounts = SLIST_HEAD_INITIALIZER(accounts);
+static SLIST_HEAD(, http_account) accounts = SLIST_HEAD_INITIALIZER(accounts);
 static pthread_mutex_t accounts_lock = PTHREAD_MUTEX_INITIALIZER;
 
-static struct dns_account *find(const unsigned char *id)
+static struct http_account *find(const unsigned char *id)
 {
-	struct dns_account *a;
+	struct http_account *a;
 
 	SLIST_FOREACH (a, &accounts, next)
 		if (memcmp(a->id, id, sizeof(a->id)) == 0)
@@ -43,12 +43,12 @@ static struct dns_account *find(const unsigned char *id)
 	return NULL;
 }
 
-struct dns_account *dns_account_get(
+struct http_account *http_account_get(
 	const char *provider, const char *credentials, unsigned rate, int64_t per_ms)
 {
 	unsigned char id[SHA256_DIGEST_LENGTH];
 	char *text = mem_printf("%s\n%s", provider, credentials);
-	struct dns_account *a;
+	struct http_account *a;
 
 	SHA256((const unsigned char *)text, strlen(text), id);
 	OPENSSL_cleanse(text, strlen(text));
@@ -58,8 +58,8 @@ struct dns_account *dns_account_get(
 	if (!a) {
 		a = mem_zalloc(sizeof(*a));
 		memcpy(a->id, id, sizeof(id));
-		pthread_mutex_init(&a->turns[DNS_RECORDS], NULL);
-		pthread_mutex_init(&a->turns[DNS_TOKEN], NULL);
+		pthread_mutex_init(&a->turns[HTTP_CHANGE], NULL);
+		pthread_mutex_init(&a->turns[HTTP_TOKEN], NULL);
 		pthread_mutex_init(&a->lock, NULL);
 		a->rate = rate;
 		a->per_ms = per_ms;
@@ -71,7 +71,7 @@ struct dns_account *dns_account_get(
 
 /* A bucket: each request takes per_ms / rate of it, and time gives it back. How long to wait until
  * one more fits; 0 = it was taken. */
-static int64_t take(struct dns_account *a)
+static int64_t take(struct http_account *a)
 {
 	int64_t now = clock_mono_ms(), each = a->rate ? a->per_ms / a->rate : 0, wait = 0;
 
@@ -86,7 +86,7 @@ static int64_t take(struct dns_account *a)
 	return wait;
 }
 
-int dns_account_ask(struct dns_account *a, const struct dns_limits *l, struct error *err)
+int http_account_ask(struct http_account *a, const struct limits *l, struct error *err)
 {
 	int64_t wait;
 
@@ -102,8 +102,8 @@ int dns_account_ask(struct dns_account *a, const struct dns_limits *l, struct er
 	return 0;
 }
 
-int dns_account_enter(
-	struct dns_account *a, enum dns_turn turn, const struct dns_limits *l, struct error *err)
+int http_account_enter(
+	struct http_account *a, enum http_turn turn, const struct limits *l, struct error *err)
 {
 	while (pthread_mutex_trylock(&a->turns[turn]) != 0) {
 		if (clock_mono_ms() > l->deadline_ms)
@@ -114,7 +114,7 @@ int dns_account_enter(
 	return 0;
 }
 
-void dns_account_leave(struct dns_account *a, enum dns_turn turn)
+void http_account_leave(struct http_account *a, enum http_turn turn)
 {
 	pthread_mutex_unlock(&a->turns[turn]);
 }
@@ -122,7 +122,7 @@ void dns_account_leave(struct dns_account *a, enum dns_turn turn)
 /* --- the place --- */
 
 /* How long to wait until it may be had; 0 = it was taken. */
-static int64_t take_place(struct dns_account *a, const char *value, int64_t gap_ms)
+static int64_t take_place(struct http_account *a, const char *value, int64_t gap_ms)
 {
 	int64_t now = clock_mono_ms(), wait = 0;
 
@@ -140,8 +140,8 @@ static int64_t take_place(struct dns_account *a, const char *value, int64_t gap_
 	return wait;
 }
 
-int dns_account_take(struct dns_account *a, const char *value, int64_t gap_ms,
-	const struct dns_limits *l, struct error *err)
+int http_account_take(struct http_account *a, const char *value, int64_t gap_ms,
+	const struct limits *l, struct error *err)
 {
 	int64_t deadline = l->deadline_ms + PLACE_MS + gap_ms, wait;
 
@@ -154,12 +154,12 @@ int dns_account_take(struct dns_account *a, const char *value, int64_t gap_ms,
 	return 0;
 }
 
-bool dns_account_retake(struct dns_account *a, const char *value)
+bool http_account_retake(struct http_account *a, const char *value)
 {
 	return take_place(a, value, 0) == 0;
 }
 
-void dns_account_give(struct dns_account *a)
+void http_account_give(struct http_account *a)
 {
 	pthread_mutex_lock(&a->lock);
 	free(a->value);
@@ -170,7 +170,7 @@ void dns_account_give(struct dns_account *a)
 
 /* --- the token --- */
 
-char *dns_account_token(struct dns_account *a)
+char *http_account_token(struct http_account *a)
 {
 	char *token = NULL;
 
@@ -181,7 +181,7 @@ char *dns_account_token(struct dns_account *a)
 	return token;
 }
 
-void dns_account_set_token(struct dns_account *a, const char *token, int64_t life_s)
+void http_account_set_token(struct http_account *a, const char *token, int64_t life_s)
 {
 	int64_t margin = life_s > 2 * MARGIN_S ? MARGIN_S : life_s / 2;
 
@@ -197,7 +197,7 @@ void dns_account_set_token(struct dns_account *a, const char *token, int64_t lif
 
 /* --- the clock --- */
 
-bool dns_account_clock(struct dns_account *a, int64_t *delta_s)
+bool http_account_clock(struct http_account *a, int64_t *delta_s)
 {
 	bool has;
 
@@ -208,7 +208,7 @@ bool dns_account_clock(struct dns_account *a, int64_t *delta_s)
 	return has;
 }
 
-void dns_account_set_clock(struct dns_account *a, int64_t delta_s)
+void http_account_set_clock(struct http_account *a, int64_t delta_s)
 {
 	pthread_mutex_lock(&a->lock);
 	a->has_clock = true;
@@ -216,7 +216,7 @@ void dns_account_set_clock(struct dns_account *a, int64_t delta_s)
 	pthread_mutex_unlock(&a->lock);
 }
 
-void dns_account_forget_clock(struct dns_account *a)
+void http_account_forget_clock(struct http_account *a)
 {
 	pthread_mutex_lock(&a->lock);
 	a->has_clock = false;

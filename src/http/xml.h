@@ -1,8 +1,8 @@
 /* The XML that an API answers with, read with expat into a tree. It is what a stranger wrote: no
  * document type (and with it no entities of its own), and no more than 32 levels. The caller limits
  * the bytes. Plain functions; any thread. */
-#ifndef LINTEL_DNS_XML_H
-#define LINTEL_DNS_XML_H
+#ifndef LINTEL_HTTP_XML_H
+#define LINTEL_HTTP_XML_H
 
 #include <stddef.h>
 

@@ -1,4 +1,4 @@
-#include "dns/xml.h"
+#include "http/xml.h"
 
 #include <expat.h>
 #include <limits.h>

@@ -1,5 +1,5 @@
 /* XML answers: what is read of them, and what is refused. */
-#include "dns/xml.h"
+#include "http/xml.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
