@@ -211,7 +211,7 @@ static struct json_object *txts_json(const struct state *s)
 int state_save(const struct state *s, const char *state_dir, const char *id, struct error *err)
 {
 	struct json_object *o = json_object_new_object();
-	char *path = path_of(state_dir, id), *folder = file_folder(path);
+	char *path = path_of(state_dir, id);
 	const char *text;
 	int rc;
 
@@ -240,11 +240,10 @@ int state_save(const struct state *s, const char *state_dir, const char *id, str
 	json_object_object_add(o, "txt", txts_json(s));
 	text = json_object_to_json_string_ext(
 		o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
-	rc = file_make_dirs(folder, 0755, err);
+	rc = file_make_folder(path, 0755, err);
 	if (rc == 0)
 		rc = file_write(path, text, strlen(text), 0600, err);
 	json_object_put(o);
-	free(folder);
 	free(path);
 	return rc;
 }

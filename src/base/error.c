@@ -7,6 +7,8 @@
 
 #include "base/mem.h"
 
+#define APPEND_MAX (ERROR_MAX * 3 / 4) /* leaves room for what comes in front */
+
 __attribute__((format(printf, 2, 0))) static void put(char *text, const char *fmt, va_list ap)
 {
 	if (vsnprintf(text, ERROR_MAX, fmt, ap) >= ERROR_MAX)
@@ -51,6 +53,23 @@ int error_prefix(struct error *err, const char *fmt, ...)
 	put(prefix, fmt, ap);
 	va_end(ap);
 	return error_set(err, "%s: %s", prefix, old);
+}
+
+int error_append(struct error *err, const char *fmt, ...)
+{
+	char more[ERROR_MAX], old[ERROR_MAX];
+	size_t len;
+	va_list ap;
+
+	if (!err)
+		return -1;
+	memcpy(old, err->text, sizeof(old));
+	va_start(ap, fmt);
+	put(more, fmt, ap);
+	va_end(ap);
+	len = strlen(more) + strlen("; ");
+	return error_set(
+		err, "%.*s; %s", len < APPEND_MAX ? (int)(APPEND_MAX - len) : 0, old, more);
 }
 
 void problems_add(struct problems *p, const char *fmt, ...)

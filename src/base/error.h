@@ -22,6 +22,8 @@ int error_set(struct error *err, const char *fmt, ...) __attribute__((format(pri
 int error_set_errno(struct error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Puts "PREFIX: " in front of the sentence that is there. Returns -1. */
 int error_prefix(struct error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Puts "; MORE" behind it, which is cut where both are too long. Returns -1. */
+int error_append(struct error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 struct problems {
 	char **lines; /* in the order found */

@@ -240,6 +240,15 @@ int file_make_dirs(const char *path, mode_t mode, struct error *err)
 	return rc;
 }
 
+int file_make_folder(const char *path, mode_t mode, struct error *err)
+{
+	char *folder = file_folder(path);
+	int rc = file_make_dirs(folder, mode, err);
+
+	free(folder);
+	return rc;
+}
+
 int file_lock(const char *path, struct error *err)
 {
 	char pid[16] = "";

@@ -37,6 +37,9 @@ int file_sync_folder(const char *path, struct error *err);
 /* As mkdir -p: what is missing is made with exactly `mode`. */
 int file_make_dirs(const char *path, mode_t mode, struct error *err);
 
+/* The same for the folder that a file is to be in. */
+int file_make_folder(const char *path, mode_t mode, struct error *err);
+
 /* The folder of `path`, "." for a bare name. Returns a new string. */
 char *file_folder(const char *path);
 /* `path` itself when absolute, else joined to `folder`. Returns a new string. */

@@ -82,12 +82,24 @@ static void test_refuses(void **state)
 	}
 }
 
+static void test_url(void **state)
+{
+	struct str s = {0};
+
+	(void)state;
+	enc_url(&s, "aZ09-._~");
+	enc_url(&s, " &=/?%+\xc3\xa4");
+	assert_string_equal(s.data, "aZ09-._~%20%26%3D%2F%3F%25%2B%C3%A4");
+	str_clear(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_both_ways),
 		cmocka_unit_test(test_every_byte),
 		cmocka_unit_test(test_refuses),
+		cmocka_unit_test(test_url),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

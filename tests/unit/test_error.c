@@ -18,6 +18,8 @@ static void test_set_and_prefix(void **state)
 	assert_string_equal(err.text, "key is missing");
 	assert_int_equal(error_prefix(&err, "extra[%d]", 2), -1);
 	assert_string_equal(err.text, "extra[2]: key is missing");
+	assert_int_equal(error_append(&err, "give %s", "one"), -1);
+	assert_string_equal(err.text, "extra[2]: key is missing; give one");
 }
 
 static void test_errno(void **state)
@@ -34,6 +36,7 @@ static void test_nobody_cares(void **state)
 	assert_int_equal(error_set(NULL, "x"), -1);
 	assert_int_equal(error_set_errno(NULL, "x"), -1);
 	assert_int_equal(error_prefix(NULL, "x"), -1);
+	assert_int_equal(error_append(NULL, "x"), -1);
 }
 
 static void test_long_sentences_are_cut(void **state)
@@ -48,6 +51,11 @@ static void test_long_sentences_are_cut(void **state)
 	assert_string_equal(err.text + ERROR_MAX - 4, "...");
 	error_prefix(&err, "front");
 	assert_memory_equal(err.text, "front: aaa", 10);
+	assert_int_equal(strlen(err.text), ERROR_MAX - 1);
+	error_append(&err, "behind");
+	assert_true(strlen(err.text) < ERROR_MAX - 100); /* more may come in front */
+	assert_non_null(strstr(err.text, "; behind"));
+	error_append(&err, "%s", big);
 	assert_int_equal(strlen(err.text), ERROR_MAX - 1);
 	errno = EACCES;
 	error_set_errno(&err, "%s", big);
