@@ -49,7 +49,7 @@ static void remove_txts(
 	}
 	for (size_t i = 0; i < c->n_providers && s->n_txts && !stop_is_set(stop); i++) {
 		const struct conf_autocert *a = &c->providers[i];
-		struct dns_job j = {.autocert = a, .stop = stop};
+		struct dns_job j = {.autocert = a, .limits.stop = stop};
 		struct problems p = {0};
 		struct dns_provider *dns = conf_is_acme(a) ? dns_provider_new(c, a, &p) : NULL;
 
@@ -57,7 +57,7 @@ static void remove_txts(
 		if (!dns)
 			continue;
 		j.provider = dns;
-		j.deadline_ms = clock_mono_ms() + CLEANUP_MS;
+		j.limits.deadline_ms = clock_mono_ms() + CLEANUP_MS;
 		dns_provider_hash(dns, hashes[n]);
 		if ((!s->dns || strcmp(s->dns, dns_provider_name(dns)) == 0) &&
 			!is_same_as_before(hashes, n)) {

@@ -19,7 +19,7 @@ static struct dns_job dns_job(struct run *r)
 	return (struct dns_job){
 		.provider = r->dns,
 		.autocert = r->a,
-		.stop = r->o->stop,
+		.limits.stop = r->o->stop,
 		.say = on_dns,
 		.arg = r,
 	};
@@ -72,8 +72,8 @@ void records_clean_up(struct run *r, int64_t ms)
 	}
 	if (records_open(r, &err) == 0) {
 		j = dns_job(r);
-		j.stop = NULL; /* told to stop or not: this is what must be done still */
-		j.deadline_ms = clock_mono_ms() + ms;
+		j.limits.stop = NULL; /* told to stop or not: this is what must be done still */
+		j.limits.deadline_ms = clock_mono_ms() + ms;
 		dns_cleanup(&j, s->txts, s->n_txts, &err);
 	}
 	state_drop_absent(s);

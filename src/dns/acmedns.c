@@ -60,21 +60,18 @@ struct login {
 	const char *username, *password, *subdomain, *fulldomain; /* the last one: NULL = unknown */
 };
 
-static bool explain(struct dns_reply *r)
+static bool explain(struct http_reply *r)
 {
-	const char *code = answer_text(r->json, "error");
-
-	dns_reply_explain(r, code, NULL);
-	if (r->http.status == 401)
-		dns_reply_explain(r, NULL,
-			"the account is unknown there, its password another, or this machine's "
-			"address none of those that it allows");
+	http_reply_explain(r, answer_text(r->json, "error"),
+		r->http.status == 401 ? "the account is unknown there, its password another, or "
+					"this machine's address none of those that it allows"
+				      : NULL);
 	return false;
 }
 
 static int init(struct dns_provider *p, struct error *err)
 {
-	struct dns_api *api = p->own = mem_zalloc(sizeof(*api));
+	struct http_api *api = p->own = mem_zalloc(sizeof(*api));
 	const char *username = dns_value(p, USERNAME), *password = dns_value(p, PASSWORD),
 		   *subdomain = dns_value(p, SUBDOMAIN), *storage = dns_value(p, STORAGE_PATH);
 	bool fixed = username || password || subdomain;
@@ -126,25 +123,16 @@ static int write_storage(const char *path, struct json_object *all, struct error
 {
 	const char *text = json_object_to_json_string_ext(
 		all, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
-	char *folder = file_folder(path);
-	int rc = file_make_dirs(folder, 0755, err);
 
-	if (rc == 0)
-		rc = file_write(path, text, strlen(text), 0600, err);
-	free(folder);
-	return rc;
+	if (file_make_folder(path, 0755, err) < 0)
+		return -1;
+	return file_write(path, text, strlen(text), 0600, err);
 }
 
 /* In any letter case: older clients wrote FullDomain. */
 static const char *text_of(struct json_object *account, const char *key)
 {
-	if (!json_object_is_type(account, json_type_object))
-		return NULL;
-	json_object_object_foreach(account, name,
-		value) if (strcasecmp(name, key) == 0 &&
-			   json_object_is_type(
-				   value, json_type_string)) return json_object_get_string(value);
-	return NULL;
+	return json_object_get_string(answer_member_any_case(account, key, json_type_string));
 }
 
 static bool read_login(struct json_object *account, struct login *a)
@@ -160,43 +148,39 @@ static bool read_login(struct json_object *account, struct login *a)
 
 /* A new object, with all that an account needs. */
 static struct json_object *register_account(
-	const struct dns_job *j, const char *domain, const struct limits *l, struct error *err)
+	const struct dns_job *j, const char *domain, struct error *err)
 {
 	const struct conf_strings *allow = &j->provider->values[ALLOW_LIST].list;
-	struct json_object *o = json_object_new_object(), *from = json_object_new_array(),
-			   *account = NULL;
-	char *step = mem_printf("registering an account for %s", domain);
-	struct dns_call c = {.step = step, .method = "POST", .path = "/register", .max = 16384};
-	struct dns_reply r;
+	struct json_object *from = json_object_new_array(), *account = NULL;
+	struct http_call c = {.method = "POST", .json = json_object_new_object(), .max = 16384};
+	struct http_reply r;
 	struct login a;
 
+	str_addf(&c.step, "registering an account for %s", domain);
+	str_addf(&c.path, "/register");
 	for (size_t i = 0; i < allow->n; i++)
 		json_object_array_add(from, json_object_new_string(allow->v[i]));
-	json_object_object_add(o, "allowfrom", from);
-	c.body = json_object_to_json_string_ext(
-		o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-	if (dns_api_call(j, j->provider->own, &c, &r, l, err) == 0) {
+	json_object_object_add(c.json, "allowfrom", from);
+	if (dns_send(j, &c, &r, err) == 0) {
 		if (read_login(r.json, &a))
 			account = json_object_get(r.json);
 		else
-			error_set(err, "%s: the answer is no account", step);
+			error_set(err, "%s: the answer is no account", r.step);
 	}
-	dns_reply_clear(&r);
-	json_object_put(o);
-	free(step);
+	http_reply_clear(&r);
 	return account;
 }
 
 /* The domain's account in `all`; registered and saved first where there is none. */
 static int open_account(const struct dns_job *j, struct json_object *all, const struct dns_txt *t,
-	struct login *a, const struct limits *l, struct error *err)
+	struct login *a, struct error *err)
 {
 	const char *path = dns_value(j->provider, STORAGE_PATH),
 		   *domain = t->fqdn + (str_starts(t->fqdn, PREFIX) ? strlen(PREFIX) : 0);
 	struct json_object *account = NULL;
 
 	if (!json_object_object_get_ex(all, domain, &account)) {
-		account = register_account(j, domain, l, err);
+		account = register_account(j, domain, err);
 		if (!account)
 			return -1;
 		json_object_object_add(all, domain, account);
@@ -233,43 +217,35 @@ static bool is_first(struct dns_txt *const *v, size_t i)
 
 static void ask_for_cname(struct str *s, const struct dns_txt *t, const struct login *a)
 {
-	const bool leads = strcmp(t->name, t->fqdn) != 0;
+	const char *where = a->fulldomain ? a->fulldomain : a->subdomain;
 	char target[DNS_NAME_SIZE];
 
-	str_escape(target, sizeof(target), a->fulldomain ? a->fulldomain : a->subdomain,
-		strlen(a->fulldomain ? a->fulldomain : a->subdomain));
+	str_escape(target, sizeof(target), where, strlen(where));
 	str_addf(s, "%s%s. CNAME %s.%s", s->len ? ", " : "", t->fqdn, target,
 		a->fulldomain ? "" : "(the domain of acme-dns)");
-	if (leads)
+	if (strcmp(t->name, t->fqdn) != 0)
 		str_addf(s, " (it leads to %s now)", t->name);
 }
 
 /* A value that is set twice takes both places: after an answer that was lost all of the order's are
  * set anew. */
-static int update(const struct dns_job *j, const struct dns_txt *t, const struct login *a,
-	const struct limits *l, struct error *err)
+static int update(
+	const struct dns_job *j, const struct dns_txt *t, const struct login *a, struct error *err)
 {
-	struct json_object *o = json_object_new_object();
-	char *step = mem_printf("setting the TXT value of %s", t->fqdn);
-	struct dns_call c = {.step = step, .method = "POST", .path = "/update", .adds = true};
-	struct dns_reply r;
-	int rc;
+	struct http_call c = {.method = "POST", .json = json_object_new_object(), .adds = true};
 
-	dns_call_header(&c, "X-Api-User", "%s", a->username);
-	dns_call_header(&c, "X-Api-Key", "%s", a->password);
-	json_object_object_add(o, "subdomain", json_object_new_string(a->subdomain));
-	json_object_object_add(o, "txt", json_object_new_string(t->value));
-	c.body = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN);
-	rc = dns_api_call(j, j->provider->own, &c, &r, l, err);
-	dns_reply_clear(&r);
-	json_object_put(o);
-	free(step);
-	return rc;
+	str_addf(&c.step, "setting the TXT value of %s", t->fqdn);
+	str_addf(&c.path, "/update");
+	http_call_header(&c, "X-Api-User", "%s", a->username);
+	http_call_header(&c, "X-Api-Key", "%s", a->password);
+	json_object_object_add(c.json, "subdomain", json_object_new_string(a->subdomain));
+	json_object_object_add(c.json, "txt", json_object_new_string(t->value));
+	return dns_command(j, &c, err);
 }
 
 /* A value takes the older one's place. Where a name gets two, what is there has to be older than
  * both of them. */
-static int make_room(struct dns_txt *const *v, size_t n, const struct limits *l, struct error *err)
+static int make_room(const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err)
 {
 	size_t most = 1;
 
@@ -286,14 +262,14 @@ static int make_room(struct dns_txt *const *v, size_t n, const struct limits *l,
 				VALUES_MAX, same, v[i]->name);
 		most = same > most ? same : most;
 	}
-	if (most > 1 && stop_wait(l->stop, AGE_MS))
+	if (most > 1 && stop_wait(j->limits.stop, AGE_MS))
 		return error_set(err, "stopped");
 	return 0;
 }
 
 /* All accounts first, so that all CNAMEs that are missing are told at once. */
 static int set_all(const struct dns_job *j, struct json_object *all, struct dns_txt *const *v,
-	size_t n, const struct limits *l, struct error *err)
+	size_t n, struct error *err)
 {
 	const struct login fixed = {.username = dns_value(j->provider, USERNAME),
 		.password = dns_value(j->provider, PASSWORD),
@@ -305,7 +281,7 @@ static int set_all(const struct dns_job *j, struct json_object *all, struct dns_
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		a[i] = fixed;
 		if (all)
-			rc = open_account(j, all, v[i], &a[i], l, err);
+			rc = open_account(j, all, v[i], &a[i], err);
 		if (rc == 0 && !leads_there(v[i], &a[i]) && is_first(v, i))
 			ask_for_cname(&missing, v[i], &a[i]);
 	}
@@ -315,39 +291,36 @@ static int set_all(const struct dns_job *j, struct json_object *all, struct dns_
 			"try again",
 			missing.data);
 	if (rc == 0)
-		rc = make_room(v, n, l, err);
+		rc = make_room(j, v, n, err);
 	for (size_t i = 0; rc == 0 && i < n; i++)
-		rc = update(j, v[i], &a[i], l, err);
+		rc = update(j, v[i], &a[i], err);
 	str_clear(&missing);
 	free(a);
 	return rc;
 }
 
-static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct limits *l, struct error *err)
+static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err)
 {
-	const struct dns_api *api = j->provider->own;
+	const struct http_api *api = j->provider->own;
 	const char *path = dns_value(j->provider, STORAGE_PATH);
 	struct json_object *all = NULL;
 	int rc;
 
-	if (http_account_enter(api->account, HTTP_CHANGE, l, err) < 0)
+	if (http_account_enter(api->account, HTTP_CHANGE, &j->limits, err) < 0)
 		return -1;
 	all = path ? read_storage(path, err) : NULL;
-	rc = path && !all ? -1 : set_all(j, all, v, n, l, err);
+	rc = path && !all ? -1 : set_all(j, all, v, n, err);
 	json_object_put(all);
 	http_account_leave(api->account, HTTP_CHANGE);
 	return rc;
 }
 
 /* There is no such thing: the values stay until newer ones take their places. */
-static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct limits *l, struct error *err)
+static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err)
 {
 	(void)j;
 	(void)v;
 	(void)n;
-	(void)l;
 	(void)err;
 	return 0;
 }

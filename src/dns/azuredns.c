@@ -1,356 +1,313 @@
 /* The provider `azuredns`: Azure DNS by the Resource Manager's API. Whole sets are written, each
  * with the etag that was read, so that what others do meanwhile is not lost. A zone's id is its
  * path in the API. */
-#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/enc.h"
 #include "base/mem.h"
-#include "dns/azure.h"
+#include "cloud/azure.h"
+#include "dns/sets.h"
 
-#define TRIES 5 /* of a write that others were faster than */
+enum {
+	ZONE_NAME = DNS_BASE_URL + AZURE_N_SETTINGS,
+	PRIVATE_ZONE,
+	N_OPTIONS,
+};
 
-static const struct setting options[AZURE_OPTIONS] = {
+static const struct setting options[N_OPTIONS] = {
 	DNS_API_OPTIONS("AZURE_", "AZUREDNS_", {NULL}),
-	[AZURE_TENANT_ID] = {.key = "tenant_id",
-		.env = {"AZURE_TENANT_ID"},
-		.help = "the directory that the app is registered in"},
-	[AZURE_CLIENT_ID] = {.key = "client_id",
-		.env = {"AZURE_CLIENT_ID"},
-		.help = "the app's ID, or that of a managed identity assigned by the user"},
-	[AZURE_CLIENT_SECRET] = {.key = "client_secret",
-		.env = {"AZURE_CLIENT_SECRET"},
-		.type = SETTING_SECRET,
-		.help = "the value of a secret of the app"},
-	[AZURE_SUBSCRIPTION_ID] = {.key = "subscription_id",
-		.env = {"AZURE_SUBSCRIPTION_ID"},
-		.help = "where the zones are; else all subscriptions are looked through"},
-	[AZURE_RESOURCE_GROUP] = {.key = "resource_group",
-		.env = {"AZURE_RESOURCE_GROUP"},
-		.help = "where in the subscription; else all groups are looked through"},
-	[AZURE_ZONE_NAME] = {.key = "zone_name",
+	AZURE_SETTINGS(DNS_BASE_URL),
+	[ZONE_NAME] = {.key = "zone_name",
 		.env = {"AZURE_ZONE_NAME"},
 		.help = "the zone, instead of the longest one that covers the name"},
-	[AZURE_PRIVATE_ZONE] = {.key = "private_zone",
+	[PRIVATE_ZONE] = {.key = "private_zone",
 		.env = {"AZURE_PRIVATE_ZONE"},
 		.type = SETTING_BOOL,
 		.fallback = "false",
 		.help = "the zones are private ones"},
-	[AZURE_ENVIRONMENT] = {.key = "environment",
-		.env = {"AZURE_ENVIRONMENT"},
-		.fallback = "public",
-		.help = "which Azure: public, china or usgovernment"},
-	[AZURE_AUTHORITY_HOST] = {.key = "authority_host",
-		.env = {"AZURE_AUTHORITY_HOST"},
-		.type = SETTING_URL,
-		.help = "who issues tokens, where that is not the environment's"},
-	[AZURE_AUTH_METHOD] = {.key = "auth_method",
-		.env = {"AZURE_AUTH_METHOD"},
-		.help = "how tokens are had: env (client_secret), msi (managed identity), wli "
-			"or oidc; else what the other options fit"},
-	[AZURE_AUTH_MSI_TIMEOUT] = {.key = "auth_msi_timeout",
-		.env = {"AZURE_AUTH_MSI_TIMEOUT"},
-		.type = SETTING_DURATION,
-		.fallback = "2s",
-		.help = "for one request to the managed identity"},
-	[AZURE_IMDS_ENDPOINT] = {.key = "imds_endpoint",
-		.env = {"IMDS_ENDPOINT", "AZURE_POD_IDENTITY_AUTHORITY_HOST"},
-		.type = SETTING_URL,
-		.help = "where a virtual machine's identity answers, without the path"},
-	[AZURE_IDENTITY_ENDPOINT] = {.key = "identity_endpoint",
-		.env = {"IDENTITY_ENDPOINT"},
-		.type = SETTING_URL,
-		.help = "where an App Service's identity answers"},
-	[AZURE_IDENTITY_HEADER] = {.key = "identity_header",
-		.env = {"IDENTITY_HEADER"},
-		.type = SETTING_SECRET,
-		.help = "what that one wants to be shown"},
-	[AZURE_OIDC_TOKEN] = {.key = "oidc_token",
-		.env = {"AZURE_OIDC_TOKEN"},
-		.type = SETTING_SECRET,
-		.help = "another issuer's token, which is exchanged for one of Azure's"},
-	[AZURE_OIDC_TOKEN_FILE_PATH] = {.key = "oidc_token_file_path",
-		.env = {"AZURE_OIDC_TOKEN_FILE_PATH", "AZURE_FEDERATED_TOKEN_FILE"},
-		.type = SETTING_PATH,
-		.help = "a file that holds such a token, read each time"},
-	[AZURE_OIDC_REQUEST_URL] = {.key = "oidc_request_url",
-		.env = {"AZURE_OIDC_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_URL"},
-		.help = "where such a token is asked for"},
-	[AZURE_OIDC_REQUEST_TOKEN] = {.key = "oidc_request_token",
-		.env = {"AZURE_OIDC_REQUEST_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"},
-		.type = SETTING_SECRET,
-		.help = "what oidc_request_url wants to be shown"},
-};
-
-static const struct azure_cloud clouds[] = {
-	{"public", "https://management.azure.com", "https://login.microsoftonline.com"},
-	{"china", "https://management.chinacloudapi.cn", "https://login.chinacloudapi.cn"},
-	{"usgovernment", "https://management.usgovcloudapi.net",
-		"https://login.microsoftonline.us"},
 };
 
 static void clear(struct dns_provider *p)
 {
-	azure_token_clear(p->own);
-	dns_api_clear(p->own);
+	azure_clear(p->own);
 	free(p->own);
-}
-
-/* All that decides whose token it is. */
-static char *credentials_of(const struct dns_provider *p, const struct azure *a)
-{
-	struct str s = {0};
-
-	str_addf(&s, "%d", a->auth);
-	for (size_t row = AZURE_TENANT_ID; row < AZURE_OPTIONS; row++)
-		if (row < AZURE_SUBSCRIPTION_ID || row > AZURE_PRIVATE_ZONE)
-			str_addf(&s, "\n%s", dns_value(p, row) ? dns_value(p, row) : "");
-	return s.data;
 }
 
 static int init(struct dns_provider *p, struct error *err)
 {
-	struct azure *a = p->own = mem_zalloc(sizeof(*a));
-	const char *environment = dns_value(p, AZURE_ENVIRONMENT);
-	struct conf_strings *zone_name = &p->values[AZURE_ZONE_NAME].list;
-	char *credentials, *zone = zone_name->n ? zone_name->v[0] : NULL;
-	int rc;
+	const struct conf_strings *zone_name = &p->values[ZONE_NAME].list;
+	char *zone = zone_name->n ? zone_name->v[0] : NULL;
 
-	for (size_t i = 0; i < sizeof(clouds) / sizeof(*clouds); i++)
-		if (strcasecmp(environment, clouds[i].name) == 0)
-			a->cloud = &clouds[i];
-	if (!a->cloud)
-		return error_set(err,
-			"environment: \"%.40s\" is none of public, china, usgovernment",
-			environment);
-	if (dns_value(p, AZURE_RESOURCE_GROUP) && !dns_value(p, AZURE_SUBSCRIPTION_ID))
-		return error_set(err, "subscription_id is missing: resource_group is in one, which "
-				      "is to be given with it");
+	p->own = mem_zalloc(sizeof(struct azure));
 	if (zone && zone[strlen(zone) - 1] == '.')
 		zone[strlen(zone) - 1] = '\0';
 	if (zone)
 		str_lower(zone);
-	if (azure_token_init(p, a, err) < 0)
-		return -1;
-	a->api.has_tokens = true;
-	a->api.authorize = azure_authorize;
-	a->api.explain = azure_explain;
-	credentials = credentials_of(p, a);
-	/* 200 writes at once for a principal, and 10 more each second. */
-	rc = dns_api_init(p, &a->api, a->cloud->management, credentials, 200, 20000, err);
-	OPENSSL_cleanse(credentials, strlen(credentials));
-	free(credentials);
+	return azure_init(p->own, &p->values[DNS_BASE_URL], p->name, err);
+}
+
+/* Public and private zones are two kinds of resources, which have versions of their own. */
+static bool is_private(const struct dns_job *j)
+{
+	return dns_is_true(j->provider, PRIVATE_ZONE);
+}
+
+static const char *kind(const struct dns_job *j)
+{
+	return is_private(j) ? "Microsoft.Network/privateDnsZones" : "Microsoft.Network/dnsZones";
+}
+
+static const char *version(const struct dns_job *j)
+{
+	return is_private(j) ? "2020-06-01" : "2018-05-01";
+}
+
+/* --- zones --- */
+
+struct search {
+	const char *name, *only; /* `only`: the zone as the options say; NULL = any */
+	struct dns_zone *zone;
+	struct dns_zones_seen seen;
+	char *twin; /* the id of another zone that is called as the one that was found */
+};
+
+static bool take_zone(void *arg, struct json_object *o)
+{
+	struct search *s = arg;
+	const char *id = answer_text(o, "id"), *zone = answer_text(o, "name"),
+		   *type = answer_text(
+			   answer_member_any_case(o, "properties", json_type_object), "zoneType");
+	size_t before = strlen(s->zone->name);
+
+	/* Before private zones had a kind of their own they were listed with the others. */
+	if (!id || *id != '/' || !zone || (type && strcasecmp(type, "Private") == 0))
+		return false;
+	if (s->only && strcasecmp(s->only, zone) != 0)
+		return false;
+	if (s->zone->id && strcasecmp(zone, s->zone->name) == 0 &&
+		strcasecmp(id, s->zone->id) != 0) {
+		free(s->twin);
+		s->twin = mem_strdup(id);
+	}
+	dns_zone_consider(s->zone, &s->seen, s->name, zone, id);
+	if (strlen(s->zone->name) != before) {
+		free(s->twin);
+		s->twin = NULL;
+	}
+	return true;
+}
+
+static int decide(const struct dns_job *j, struct search *s, struct error *err)
+{
+	if (s->twin)
+		return error_set(err,
+			"the zone %s is there twice, as %.300s and %.300s: set subscription_id and "
+			"resource_group",
+			s->zone->name, s->zone->id, s->twin);
+	if (s->zone->id)
+		return 1;
+	if (s->only && !s->seen.n)
+		return error_set(err,
+			"zone_name: there is no zone %s%s that these credentials may see", s->only,
+			is_private(j) ? " among the private ones" : "");
+	return dns_zone_missing(&s->seen, s->name, err);
+}
+
+static int find_zone(
+	const struct dns_job *j, const char *name, struct dns_zone *z, struct error *err)
+{
+	const struct azure *a = j->provider->own;
+	/* Of which the zone is known, or public DNS can tell it, where it may not be looked for. */
+	bool has_group = azure_text(a, AZURE_RESOURCE_GROUP);
+	struct search s = {.name = name, .only = dns_value(j->provider, ZONE_NAME), .zone = z};
+	struct azure_query q = {
+		.kind = kind(j), .version = version(j), .take = take_zone, .arg = &s};
+	char *step;
+	long status;
+	int rc;
+
+	if (s.only && !dns_is_above(s.only, name))
+		return error_set(err, "zone_name: %s does not lie in the zone %s", name, s.only);
+	if (s.only && has_group) { /* nothing to look for */
+		snprintf(z->name, sizeof(z->name), "%s", s.only);
+		return 1;
+	}
+	q.step = step = mem_printf("looking for the zone of %s", name);
+	rc = azure_find(a, &q, &status, &j->limits, err);
+	if (rc == 0)
+		rc = decide(j, &s, err);
+	else if (has_group && status == 403) /* rights on the zone alone */
+		rc = 0;
+	str_clear(&s.seen.names);
+	free(s.twin);
+	free(step);
 	return rc;
 }
 
 /* --- records --- */
 
-/* Names of resource groups may have characters that a URL may not. */
-static void add_path(struct str *s, const char *path)
+/* The set of a name's TXT records. */
+static void add_path(struct str *path, const struct dns_job *j, const struct dns_txt *t)
 {
-	for (;; path++) {
-		size_t len = strcspn(path, "/");
-		char *part = mem_strndup(path, len);
-
-		enc_url(s, part);
-		free(part);
-		path += len;
-		if (!*path)
-			return;
-		str_add(s, "/", 1);
-	}
-}
-
-/* The URL of the set of a name's TXT records. */
-static char *path_of(const struct dns_job *j, const struct dns_txt *t)
-{
-	const struct dns_provider *p = j->provider;
+	const struct azure *a = j->provider->own;
 	char relative[DNS_NAME_SIZE];
-	struct str path = {0};
 
-	dns_relative(t->name, t->zone, relative);
 	if (t->zone_id) {
-		add_path(&path, t->zone_id);
+		azure_add_path(path, t->zone_id);
 	} else {
-		str_addf(&path, "/subscriptions/");
-		enc_url(&path, dns_value(p, AZURE_SUBSCRIPTION_ID));
-		str_addf(&path, "/resourceGroups/");
-		enc_url(&path, dns_value(p, AZURE_RESOURCE_GROUP));
-		str_addf(&path, "/providers/Microsoft.Network/%s/", azure_kind(j));
-		enc_url(&path, t->zone);
+		str_addf(path, "/subscriptions/");
+		enc_url(path, azure_text(a, AZURE_SUBSCRIPTION_ID));
+		str_addf(path, "/resourceGroups/");
+		enc_url(path, azure_text(a, AZURE_RESOURCE_GROUP));
+		str_addf(path, "/providers/%s/", kind(j));
+		enc_url(path, t->zone);
 	}
-	str_addf(&path, "/TXT/");
-	enc_url(&path, *relative ? relative : "@");
-	str_addf(&path, "?api-version=%s", azure_version(j));
-	return path.data;
+	str_addf(path, "/TXT/");
+	enc_url(path, dns_relative_or_at(t, relative));
+	str_addf(path, "?api-version=%s", version(j));
 }
 
-/* What is there, as it came. */
-struct set {
-	struct dns_reply reply;
-	const char *etag;                         /* NULL = there is no set */
-	struct json_object *properties, *records; /* the latter NULL where there is no set */
-};
-
-static int read_set(const struct dns_job *j, const struct dns_txt *t, const char *path,
-	struct set *s, const struct limits *l, struct error *err)
+static struct json_object *records_of(struct json_object *shown)
 {
-	char *step = mem_printf("reading the TXT records of %s", t->name);
-	struct dns_call c = {.step = step, .method = "GET", .path = path};
-	int rc = dns_api_call(j, j->provider->own, &c, &s->reply, l, err);
-
-	if (rc < 0 && s->reply.http.status == 404) {
-		rc = 0;
-	} else if (rc == 0) {
-		s->etag = answer_text(s->reply.json, "etag");
-		s->properties = azure_member(s->reply.json, "properties", json_type_object);
-		s->records = azure_member(s->properties, "TXTRecords", json_type_array);
-		if (!s->etag || !s->records) {
-			error_set(err, "%s: the answer has no records, or no etag", step);
-			rc = DNS_AGAIN;
-		}
-	}
-	free(step);
-	return rc;
+	return answer_member_any_case(answer_member_any_case(shown, "properties", json_type_object),
+		"TXTRecords", json_type_array);
 }
 
-/* Long texts come in parts. */
-static bool is_record(struct json_object *record, const char *value)
+/* Long texts come in parts. New; NULL = it is none. */
+static char *text_of(struct json_object *record)
 {
-	struct json_object *parts = azure_member(record, "value", json_type_array);
+	struct json_object *parts = answer_member_any_case(record, "value", json_type_array);
 	struct str text = {0};
-	bool is;
 
 	for (size_t i = 0; parts && i < json_object_array_length(parts); i++) {
 		const char *part = json_object_get_string(json_object_array_get_idx(parts, i));
 
 		str_addf(&text, "%s", part ? part : "");
 	}
-	is = text.data && dns_is_value(text.data, value);
-	str_clear(&text);
-	return is;
+	return text.data;
 }
 
-/* Puts the values in, or takes them out. Whether that changed it. Others stay as they are, part for
- * part. */
-static bool merge(struct json_object *records, struct dns_txt *const *v, size_t n, bool add)
+static int read_set(const struct dns_job *j, struct dns_set *s, struct error *err)
 {
-	bool changed = false;
+	struct http_call c = {.method = "GET"};
+	struct json_object *records;
+	struct http_reply r;
+	int rc;
 
-	for (size_t i = 0; i < n; i++) {
-		size_t at = 0, len = json_object_array_length(records);
+	str_addf(&c.step, "reading the TXT records of %s", s->t->name);
+	add_path(&c.path, j, s->t);
+	rc = dns_send(j, &c, &r, err);
+	records = records_of(r.json);
+	if (rc < 0 && r.http.status == 404) {
+		rc = 0;
+	} else if (rc == 0 && (!records || !answer_text(r.json, "etag"))) {
+		error_set(err, "%s: the answer has no records, or no etag", r.step);
+		rc = DNS_AGAIN;
+	} else if (rc == 0) {
+		s->shown = json_object_get(r.json);
+		for (size_t i = 0; i < json_object_array_length(records); i++) {
+			char *text = text_of(json_object_array_get_idx(records, i));
 
-		while (at < len && !is_record(json_object_array_get_idx(records, at), v[i]->value))
-			at++;
-		if (add == (at < len))
-			continue;
-		changed = true;
-		if (add) {
-			struct json_object *o = json_object_new_object(),
-					   *parts = json_object_new_array();
-
-			json_object_array_add(parts, json_object_new_string(v[i]->value));
-			json_object_object_add(o, "value", parts);
-			json_object_array_add(records, o);
-		} else {
-			json_object_array_del_idx(records, at, 1);
+			if (text)
+				dns_set_add(&s->old, text);
+			free(text);
 		}
 	}
-	return changed;
+	http_reply_clear(&r);
+	return rc;
 }
 
-/* What the set becomes; TTL and metadata are its owner's. New. */
+/* Others' records stay as they are, part for part. */
+static struct json_object *new_records(const struct dns_set *s)
+{
+	struct json_object *there = records_of(s->shown), *out = json_object_new_array();
+
+	for (size_t i = 0; there && i < json_object_array_length(there); i++) {
+		struct json_object *record = json_object_array_get_idx(there, i);
+		char *text = text_of(record);
+
+		if (!text || dns_set_has(&s->wanted, text))
+			json_object_array_add(out, json_object_get(record));
+		free(text);
+	}
+	for (size_t i = 0; i < s->wanted.n; i++) {
+		struct json_object *o, *parts;
+
+		if (dns_set_has(&s->old, s->wanted.v[i]))
+			continue;
+		o = json_object_new_object();
+		parts = json_object_new_array();
+		json_object_array_add(parts, json_object_new_string(s->wanted.v[i]));
+		json_object_object_add(o, "value", parts);
+		json_object_array_add(out, o);
+	}
+	return out;
+}
+
+/* What the set becomes; TTL and metadata are its owner's. Takes `records`. */
 static struct json_object *new_set(
-	const struct dns_job *j, const struct set *s, struct json_object *records)
+	const struct dns_job *j, const struct dns_set *s, struct json_object *records)
 {
 	struct json_object *o = json_object_new_object(), *properties = json_object_new_object(),
-			   *ttl = azure_member(s->properties, "TTL", json_type_int),
-			   *metadata = azure_member(s->properties, "metadata", json_type_object);
+			   *old = answer_member_any_case(s->shown, "properties", json_type_object),
+			   *ttl = answer_member_any_case(old, "TTL", json_type_int),
+			   *metadata = answer_member_any_case(old, "metadata", json_type_object);
 
-	json_object_object_add(properties, azure_is_private(j) ? "ttl" : "TTL",
-		ttl ? json_object_get(ttl) : json_object_new_int64(j->provider->ttl));
+	json_object_object_add(properties, is_private(j) ? "ttl" : "TTL",
+		ttl ? json_object_get(ttl) : json_object_new_int64(s->ttl));
 	if (metadata)
 		json_object_object_add(properties, "metadata", json_object_get(metadata));
-	json_object_object_add(properties, azure_is_private(j) ? "txtRecords" : "TXTRecords",
-		json_object_get(records));
+	json_object_object_add(properties, is_private(j) ? "txtRecords" : "TXTRecords", records);
 	json_object_object_add(o, "properties", properties);
 	return o;
 }
 
-/* One try: `*status` is 412 when somebody else has changed the set since it was read. */
-static int change_once(const struct dns_job *j, struct dns_txt *const *v, size_t n, bool add,
-	const char *path, long *status, const struct limits *l, struct error *err)
+static int write_set(const struct dns_job *j, struct dns_change *change, struct error *err)
 {
-	char *step = mem_printf("%s the TXT record of %s", add ? "adding" : "removing", v[0]->name);
-	struct dns_call c = {.step = step, .method = "PUT", .path = path, .adds = true};
-	struct json_object *records = NULL, *body = NULL;
-	struct set s = {0};
-	struct dns_reply r = {0};
-	int rc = read_set(j, v[0], path, &s, l, err);
+	struct http_call c = {.method = "PUT", .adds = true};
+	const struct dns_set *s = &change->sets[0]; /* DNS_PER_NAME: one */
+	struct json_object *records = new_records(s);
+	struct http_reply r;
+	int rc;
 
-	*status = 0;
-	if (rc == 0) {
-		records = s.records ? json_object_get(s.records) : json_object_new_array();
-		body = new_set(j, &s, records);
+	str_addf(&c.step, "%s the TXT record of %s", change->add ? "adding" : "removing",
+		s->t->name);
+	add_path(&c.path, j, s->t);
+	if (json_object_array_length(records)) {
+		c.json = new_set(j, s, records);
+	} else {
+		c.method = "DELETE";
+		json_object_put(records);
 	}
-	if (rc == 0 && merge(records, v, n, add)) {
-		if (json_object_array_length(records))
-			c.body = json_object_to_json_string(body);
-		else
-			c.method = "DELETE";
-		if (s.etag)
-			dns_call_header(&c, "If-Match", "%s", s.etag);
-		else
-			dns_call_header(&c, "If-None-Match", "*");
-		rc = dns_api_call(j, j->provider->own, &c, &r, l, err);
-		*status = r.http.status;
-	}
-	dns_reply_clear(&r);
-	dns_reply_clear(&s.reply);
-	json_object_put(body);
-	json_object_put(records);
-	free(step);
+	if (s->shown)
+		http_call_header(&c, "If-Match", "%s", answer_text(s->shown, "etag"));
+	else
+		http_call_header(&c, "If-None-Match", "*");
+	rc = dns_send(j, &c, &r, err);
+	if (rc == -1 && r.http.status == 412)
+		rc = DNS_CONFLICT;
+	http_reply_clear(&r);
 	return rc;
 }
 
-static int change(const struct dns_job *j, struct dns_txt *const *v, size_t n, bool add,
-	const struct limits *l, struct error *err)
-{
-	const struct azure *a = j->provider->own;
-	char *path = path_of(j, v[0]);
-	long status = 0;
-	int rc = http_account_enter(a->api.account, HTTP_CHANGE, l, err);
+static const struct dns_sets_ops sets = {.read = read_set, .write = write_set, .bare = true};
 
-	if (rc == 0) {
-		for (unsigned tries = 0; tries < TRIES; tries++) {
-			rc = change_once(j, v, n, add, path, &status, l, err);
-			if (rc >= 0 || status != 412)
-				break;
-		}
-		http_account_leave(a->api.account, HTTP_CHANGE);
-	}
-	free(path);
-	return rc;
+static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err)
+{
+	return dns_sets_change(j, v, n, true, &sets, err);
 }
 
-static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct limits *l, struct error *err)
+static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err)
 {
-	return change(j, v, n, true, l, err);
-}
-
-static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct limits *l, struct error *err)
-{
-	return change(j, v, n, false, l, err);
+	return dns_sets_change(j, v, n, false, &sets, err);
 }
 
 const struct dns_ops dns_azuredns = {
 	.help = "Azure DNS",
 	.options = options,
-	.n_options = AZURE_OPTIONS,
+	.n_options = N_OPTIONS,
 	.ttl = 60,
 	.ttl_min = 1,
 	.patience = {.timeout_ms = 120000, .interval_ms = 2000},
@@ -359,5 +316,5 @@ const struct dns_ops dns_azuredns = {
 	.batch = DNS_PER_NAME,
 	.present = present,
 	.cleanup = cleanup,
-	.find_zone = azure_find_zone,
+	.find_zone = find_zone,
 };

@@ -1,6 +1,5 @@
 /* The provider `clouddns_cz`: CloudDNS of vshosting. Records are added and removed one by one; what
  * was changed is served once the zone is published. */
-#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +9,7 @@
 
 #define BASE_URL  "https://admin.vshosting.cloud/clouddns"
 #define LOGIN_URL "https://admin.vshosting.cloud/api/public/auth/login"
+#define ZONE_MAX  ((size_t)4 << 20)
 #define LIFE_S    3600 /* of a token; a refused one is replaced at once */
 
 enum {
@@ -43,17 +43,10 @@ static const struct setting options[N_OPTIONS] = {
 };
 
 struct clouddns {
-	struct dns_api api;
-	struct dns_api login; /* where tokens come from */
+	struct http_api api;
+	struct http_api login; /* where tokens come from */
 	char *login_url;
 };
-
-static const struct dns_api *api_of(const struct dns_job *j)
-{
-	const struct clouddns *own = j->provider->own;
-
-	return &own->api;
-}
 
 static void put(struct json_object *o, const char *key, const char *value)
 {
@@ -63,57 +56,54 @@ static void put(struct json_object *o, const char *key, const char *value)
 /* --- who asks --- */
 
 /* {"error":{"code":...,"message":"..."}} */
-static bool explain(struct dns_reply *r)
+static bool explain(struct http_reply *r)
 {
 	struct json_object *e = answer_member(r->json, "error", json_type_object),
 			   *code = answer_member(e, "code", json_type_int);
-	char number[24] = "";
 
-	if (code)
-		snprintf(number, sizeof(number), "%d", json_object_get_int(code));
-	dns_reply_explain(r, code ? number : answer_text(e, "code"), answer_text(e, "message"));
+	http_reply_explain(r, code ? json_object_get_string(code) : answer_text(e, "code"),
+		answer_text(e, "message"));
 	return false;
 }
 
 /* Logs in. A new string; NULL with a sentence. */
-static char *log_in(
-	const struct dns_job *j, int64_t *life_s, const struct limits *l, struct error *err)
+static char *log_in(const void *arg, int64_t *life_s, const struct limits *l, struct error *err)
 {
-	const struct clouddns *own = j->provider->own;
-	struct json_object *o = json_object_new_object(), *auth;
-	struct dns_call c = {
-		.step = "logging in", .method = "POST", .url = own->login_url, .anonymous = true};
-	struct dns_reply r;
-	const char *body;
+	const struct dns_provider *p = arg;
+	const struct clouddns *own = p->own;
+	struct http_call c = {
+		.method = "POST", .json = json_object_new_object(), .anonymous = true};
+	struct http_reply r;
 	char *token = NULL;
 
-	put(o, "email", dns_value(j->provider, EMAIL));
-	put(o, "password", dns_value(j->provider, PASSWORD));
-	c.body = body = json_object_to_json_string(o);
-	if (dns_api_call(j, &own->login, &c, &r, l, err) == 0) {
-		auth = answer_member(r.json, "auth", json_type_object);
-		token = mem_strdup(answer_text(auth, "accessToken"));
+	str_addf(&c.step, "logging in");
+	str_addf(&c.url, "%s", own->login_url);
+	put(c.json, "email", dns_value(p, EMAIL));
+	put(c.json, "password", dns_value(p, PASSWORD));
+	if (http_send(&own->login, &c, &r, l, err) == 0) {
+		token = mem_strdup(answer_text(
+			answer_member(r.json, "auth", json_type_object), "accessToken"));
 		if (!token)
-			error_set(err, "logging in: the answer has no accessToken");
+			error_set(err, "%s: the answer has no accessToken", r.step);
 	}
 	*life_s = LIFE_S;
-	dns_reply_clear(&r);
-	OPENSSL_cleanse((char *)body, strlen(body));
-	json_object_put(o);
+	http_reply_clear(&r);
 	return token;
 }
 
-static int authorize(const struct dns_job *j, struct dns_call *c, bool again,
-	const struct limits *l, struct error *err)
+static int authorize(
+	const void *arg, struct http_call *c, bool again, const struct limits *l, struct error *err)
 {
-	return dns_call_token(j, c, api_of(j)->account, again, log_in, l, err);
+	const struct clouddns *own = ((const struct dns_provider *)arg)->own;
+
+	return http_call_token(c, own->api.account, again, log_in, arg, l, err);
 }
 
 static void clear(struct dns_provider *p)
 {
 	struct clouddns *own = p->own;
 
-	dns_api_clear(&own->api);
+	http_api_clear(&own->api);
 	free(own->login_url);
 	free(own);
 }
@@ -124,7 +114,8 @@ static int init(struct dns_provider *p, struct error *err)
 	char *who;
 	int rc;
 
-	own->login_url = dns_api_url(p, LOGIN, LOGIN_URL, err);
+	own->login_url =
+		http_url(&p->values[LOGIN], dns_is_true(p, DNS_INSECURE_HTTP), LOGIN_URL, err);
 	if (!own->login_url)
 		return -1;
 	own->api.authorize = authorize;
@@ -135,8 +126,7 @@ static int init(struct dns_provider *p, struct error *err)
 	rc = dns_api_init(p, &own->api, BASE_URL, who, 0, 0, err);
 	own->login.account = own->api.account;
 	own->login.timeout_ms = own->api.timeout_ms;
-	OPENSSL_cleanse(who, strlen(who));
-	free(who);
+	http_wipe(who);
 	return rc;
 }
 
@@ -153,89 +143,74 @@ static void add_criterion(struct json_object *search, const char *name, const ch
 }
 
 /* The client's zones, those called `zone` or all: NULL. */
-static int search(const struct dns_job *j, const char *zone, struct dns_reply *r,
-	const struct limits *l, struct error *err)
+static int search(
+	const struct dns_job *j, const char *zone, struct http_reply *r, struct error *err)
 {
-	struct json_object *o = json_object_new_object(), *criteria = json_object_new_array();
-	char *step = zone ? mem_printf("looking for the zone %s", zone)
-			  : mem_strdup("listing the zones"),
-	     *full = mem_printf("%s.", zone ? zone : "");
-	struct dns_call c = {.step = step, .method = "POST", .path = "/domain/search"};
+	struct http_call c = {.method = "POST", .json = json_object_new_object()};
+	struct json_object *criteria = json_object_new_array();
+	char *full = mem_printf("%s.", zone ? zone : "");
 	int rc;
 
+	str_addf(&c.step, zone ? "looking for the zone %s" : "listing the zones", zone);
+	str_addf(&c.path, "/domain/search");
 	add_criterion(criteria, "clientId", dns_value(j->provider, CLIENT_ID));
 	if (zone)
 		add_criterion(criteria, "domainName", full);
-	json_object_object_add(o, "search", criteria);
-	c.body = json_object_to_json_string(o);
-	rc = dns_api_call(j, api_of(j), &c, r, l, err);
-	json_object_put(o);
+	json_object_object_add(c.json, "search", criteria);
+	rc = dns_send(j, &c, r, err);
 	free(full);
-	free(step);
 	return rc;
 }
 
-static void consider(const struct dns_reply *r, struct dns_zone *z, struct dns_zones_seen *seen,
-	const char *name)
+static int look_for(
+	const struct dns_job *j, const char *candidate, struct dns_zone *z, struct error *err)
 {
-	struct json_object *items = answer_member(r->json, "items", json_type_array);
+	struct json_object *items;
+	struct http_reply r;
+	int rc = search(j, candidate, &r, err);
 
-	for (size_t i = 0; items && i < json_object_array_length(items); i++) {
+	items = answer_member(r.json, "items", json_type_array);
+	for (size_t i = 0; rc == 0 && items && i < json_object_array_length(items); i++) {
 		struct json_object *o = json_object_array_get_idx(items, i);
 		const char *zone = answer_text(o, "domainName"), *id = answer_text(o, "id");
 
 		if (zone && id)
-			dns_zone_consider(z, seen, name, zone, id);
+			dns_zone_consider(z, NULL, candidate, zone, id);
 	}
-}
-
-static int look_for(const struct dns_job *j, const char *candidate, struct dns_zone *z,
-	const struct limits *l, struct error *err)
-{
-	struct dns_reply r;
-	int rc = search(j, candidate, &r, l, err);
-
-	if (rc == 0)
-		consider(&r, z, NULL, candidate);
-	dns_reply_clear(&r);
+	http_reply_clear(&r);
 	return rc < 0 ? -1 : z->id != NULL;
 }
 
-static int find_zone(const struct dns_job *j, const char *name, struct dns_zone *z,
-	const struct limits *l, struct error *err)
+static int find_zone(
+	const struct dns_job *j, const char *name, struct dns_zone *z, struct error *err)
 {
-	struct dns_zones_seen seen = {0};
-	struct dns_zone none = {0};
-	struct dns_reply r;
-	int rc = dns_api_walk(j, name, z, look_for, l, err);
+	struct http_reply r;
+	int rc = dns_api_walk(j, name, z, look_for, err);
 
 	if (rc)
 		return rc;
-	if (search(j, NULL, &r, l, err) == 0) {
-		consider(&r, &none, &seen, "");
-		dns_zone_missing(&seen, name, err);
-	}
-	dns_reply_clear(&r);
+	if (search(j, NULL, &r, err) == 0)
+		dns_zone_not_listed(&r, "items", "domainName", name, err);
+	http_reply_clear(&r);
 	return -1;
 }
 
 /* --- records --- */
 
 /* The zone with all its records, be they published or not. */
-static int read_zone(const struct dns_job *j, const struct dns_txt *t, struct dns_reply *r,
-	const struct limits *l, struct error *err)
+static int read_zone(
+	const struct dns_job *j, const struct dns_txt *t, struct http_reply *r, struct error *err)
 {
-	char *path = mem_printf("/domain/%s", t->zone_id),
-	     *step = mem_printf("reading the records of the zone %s", t->zone);
-	struct dns_call c = {.step = step, .method = "GET", .path = path, .max = (size_t)4 << 20};
-	int rc = dns_api_call(j, api_of(j), &c, r, l, err);
+	struct http_call c = {.method = "GET", .max = ZONE_MAX};
+	int rc;
 
+	str_addf(&c.step, "reading the records of the zone %s", t->zone);
+	str_addf(&c.path, "/domain/%s", t->zone_id);
+	rc = dns_send(j, &c, r, err);
 	if (rc == 0 && !answer_member(r->json, "lastDomainRecordList", json_type_array)) {
-		error_set(err, "%s: the answer has no lastDomainRecordList", step);
+		error_set(err, "%s: the answer has no lastDomainRecordList", r->step);
 		rc = DNS_AGAIN;
 	}
-	free(step);
-	free(path);
 	return rc;
 }
 
@@ -247,7 +222,7 @@ static bool is_name(const char *shown, const char *name)
 }
 
 /* Its id; NULL = it is not there. */
-static const char *find_record(const struct dns_reply *r, const struct dns_txt *t)
+static const char *find_record(const struct http_reply *r, const struct dns_txt *t)
 {
 	struct json_object *list = answer_member(r->json, "lastDomainRecordList", json_type_array);
 
@@ -263,95 +238,71 @@ static const char *find_record(const struct dns_reply *r, const struct dns_txt *
 	return NULL;
 }
 
-/* Sends a request whose answer tells nothing. `o` is taken, its body; NULL = none. */
-static int command(const struct dns_job *j, struct dns_call *c, const char *doing, const char *name,
-	struct json_object *o, const struct limits *l, struct error *err)
+static int add_record(const struct dns_job *j, const struct dns_txt *t, struct error *err)
 {
-	char *step = mem_printf("%s %s", doing, name);
-	struct dns_reply r;
-	int rc;
-
-	c->step = step;
-	c->body = o ? json_object_to_json_string(o) : NULL;
-	rc = dns_api_call(j, api_of(j), c, &r, l, err);
-	if (rc < 0 && r.http.status == 404 && strcmp(c->method, "DELETE") == 0)
-		rc = 0; /* gone already */
-	dns_reply_clear(&r);
-	json_object_put(o);
-	free(step);
-	return rc;
-}
-
-static int add_record(
-	const struct dns_job *j, const struct dns_txt *t, const struct limits *l, struct error *err)
-{
-	struct dns_call c = {.method = "POST", .path = "/record-txt", .adds = true};
-	struct json_object *o = json_object_new_object();
+	struct http_call c = {.method = "POST", .json = json_object_new_object(), .adds = true};
 	char *full = mem_printf("%s.", t->name);
-
-	put(o, "type", "TXT");
-	put(o, "domainId", t->zone_id);
-	put(o, "name", full);
-	put(o, "value", t->value);
-	free(full);
-	return command(j, &c, "adding the TXT record of", t->name, o, l, err);
-}
-
-static int delete_record(const struct dns_job *j, const struct dns_txt *t, const char *id,
-	const struct limits *l, struct error *err)
-{
-	char *path = mem_printf("/record/%s", id);
-	struct dns_call c = {.method = "DELETE", .path = path};
-	int rc = command(j, &c, "removing the TXT record of", t->name, NULL, l, err);
-
-	free(path);
-	return rc;
-}
-
-static int publish(
-	const struct dns_job *j, const struct dns_txt *t, const struct limits *l, struct error *err)
-{
-	char *path = mem_printf("/domain/%s/publish", t->zone_id);
-	struct dns_call c = {.method = "PUT", .path = path};
-	struct json_object *o = json_object_new_object();
 	int rc;
 
-	json_object_object_add(o, "soaTtl", json_object_new_int64(j->provider->ttl));
-	rc = command(j, &c, "publishing the zone", t->zone, o, l, err);
-	free(path);
+	str_addf(&c.step, "adding the TXT record of %s", t->name);
+	str_addf(&c.path, "/record-txt");
+	put(c.json, "type", "TXT");
+	put(c.json, "domainId", t->zone_id);
+	put(c.json, "name", full);
+	put(c.json, "value", t->value);
+	rc = dns_command(j, &c, err);
+	free(full);
 	return rc;
+}
+
+static int delete_record(
+	const struct dns_job *j, const struct dns_txt *t, const char *id, struct error *err)
+{
+	struct http_call c = {.method = "DELETE"};
+
+	str_addf(&c.step, "removing the TXT record of %s", t->name);
+	str_addf(&c.path, "/record/%s", id);
+	return dns_command(j, &c, err);
+}
+
+static int publish(const struct dns_job *j, const struct dns_txt *t, struct error *err)
+{
+	struct http_call c = {.method = "PUT", .json = json_object_new_object()};
+
+	str_addf(&c.step, "publishing the zone %s", t->zone);
+	str_addf(&c.path, "/domain/%s/publish", t->zone_id);
+	json_object_object_add(c.json, "soaTtl", json_object_new_int64(j->provider->ttl));
+	return dns_command(j, &c, err);
 }
 
 /* The zone is published even when nothing had to be changed: an earlier try may have come no
  * further than this. */
-static int change(const struct dns_job *j, struct dns_txt *const *v, size_t n, bool add,
-	const struct limits *l, struct error *err)
+static int change(
+	const struct dns_job *j, struct dns_txt *const *v, size_t n, bool add, struct error *err)
 {
-	struct dns_reply r;
-	int rc = read_zone(j, v[0], &r, l, err);
+	struct http_reply r;
+	int rc = read_zone(j, v[0], &r, err);
 
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		const char *id = find_record(&r, v[i]);
 
 		if (add && !id)
-			rc = add_record(j, v[i], l, err);
+			rc = add_record(j, v[i], err);
 		else if (!add && id)
-			rc = delete_record(j, v[i], id, l, err);
+			rc = delete_record(j, v[i], id, err);
 	}
-	dns_reply_clear(&r);
-	return rc == 0 ? publish(j, v[0], l, err) : rc;
+	http_reply_clear(&r);
+	return rc == 0 ? publish(j, v[0], err) : rc;
 }
 
-static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct limits *l, struct error *err)
+static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err)
 {
-	return change(j, v, n, true, l, err);
+	return change(j, v, n, true, err);
 }
 
-static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct limits *l, struct error *err)
+static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err)
 {
-	return change(j, v, n, false, l, err);
+	return change(j, v, n, false, err);
 }
 
 const struct dns_ops dns_clouddns_cz = {

@@ -47,45 +47,42 @@ static const char *token_of(const struct dns_provider *p)
 	return pair && p->values[AUTH_TOKEN].from_environment ? NULL : dns_value(p, AUTH_TOKEN);
 }
 
-static int authorize(const struct dns_job *j, struct dns_call *c, bool again,
-	const struct limits *l, struct error *err)
+static int authorize(
+	const void *arg, struct http_call *c, bool again, const struct limits *l, struct error *err)
 {
-	const struct dns_provider *p = j->provider;
+	const struct dns_provider *p = arg;
 	const char *token = token_of(p);
 
 	(void)again;
 	(void)l;
 	(void)err;
-	if (token && dns_value(p, ZONE_TOKEN) && !strstr(c->path, "/dns_records"))
+	if (token && dns_value(p, ZONE_TOKEN) && !strstr(c->path.data, "/dns_records"))
 		token = dns_value(p, ZONE_TOKEN);
 	if (token) {
-		dns_call_bearer(c, token);
+		http_call_bearer(c, token);
 	} else {
-		dns_call_header(c, "X-Auth-Email", "%s", dns_value(p, AUTH_EMAIL));
-		dns_call_header(c, "X-Auth-Key", "%s", dns_value(p, AUTH_KEY));
+		http_call_header(c, "X-Auth-Email", "%s", dns_value(p, AUTH_EMAIL));
+		http_call_header(c, "X-Auth-Key", "%s", dns_value(p, AUTH_KEY));
 	}
 	return 0;
 }
 
 /* {"success":false,"errors":[{"code":9109,"message":"...","error_chain":[...]}]}; the answer to a
  * DELETE has no `success`. */
-static bool explain(struct dns_reply *r)
+static bool explain(struct http_reply *r)
 {
-	struct json_object *errors = answer_member(r->json, "errors", json_type_array), *e, *code,
-			   *success = answer_member(r->json, "success", json_type_boolean);
-	char number[24] = "";
+	struct json_object *errors = answer_member(r->json, "errors", json_type_array),
+			   *success = answer_member(r->json, "success", json_type_boolean), *e;
 
 	e = errors ? json_object_array_get_idx(errors, 0) : NULL;
-	code = answer_member(e, "code", json_type_int);
-	if (code)
-		snprintf(number, sizeof(number), "%d", json_object_get_int(code));
-	dns_reply_explain(r, number, answer_text(e, "message"));
+	http_reply_explain(r, json_object_get_string(answer_member(e, "code", json_type_int)),
+		answer_text(e, "message"));
 	return success && !json_object_get_boolean(success);
 }
 
 static int init(struct dns_provider *p, struct error *err)
 {
-	struct dns_api *api = p->own = mem_zalloc(sizeof(*api));
+	struct http_api *api = p->own = mem_zalloc(sizeof(*api));
 	const char *token = token_of(p), *email = dns_value(p, AUTH_EMAIL),
 		   *key = dns_value(p, AUTH_KEY), *zone = dns_value(p, ZONE_ID);
 
@@ -109,35 +106,37 @@ static int init(struct dns_provider *p, struct error *err)
 
 /* --- zones --- */
 
-static struct json_object *results(const struct dns_reply *r)
+static struct json_object *results(const struct http_reply *r)
 {
 	return answer_member(r->json, "result", json_type_array);
 }
 
 /* A list in "result", which an answer of another shape is not: that would be one without entries.
  */
-static int list(const struct dns_job *j, struct dns_call *c, struct dns_reply *r,
-	const struct limits *l, struct error *err)
+static int list(
+	const struct dns_job *j, struct http_call *c, struct http_reply *r, struct error *err)
 {
-	int rc = dns_api_call(j, j->provider->own, c, r, l, err);
+	int rc = dns_send(j, c, r, err);
 
 	if (rc == 0 && !results(r)) {
-		error_set(err, "%s: the answer has no list", c->step);
+		error_set(err, "%s: the answer has no list", r->step);
 		rc = DNS_AGAIN;
 	}
 	return rc;
 }
 
-static int look(const struct dns_job *j, const char *candidate, struct dns_zone *z,
-	const struct limits *l, struct error *err)
+static int look(
+	const struct dns_job *j, const char *candidate, struct dns_zone *z, struct error *err)
 {
-	char *path = mem_printf("/zones?name=%s&per_page=50", candidate),
-	     *step = mem_printf("looking for the zone %s", candidate);
-	struct dns_call c = {.step = step, .method = "GET", .path = path};
-	struct dns_reply r;
-	int rc = list(j, &c, &r, l, err);
-	size_t n = rc == 0 ? json_object_array_length(results(&r)) : 0;
+	struct http_call c = {.method = "GET"};
+	struct http_reply r;
+	size_t n;
+	int rc;
 
+	str_addf(&c.step, "looking for the zone %s", candidate);
+	str_addf(&c.path, "/zones?name=%s&per_page=50", candidate);
+	rc = list(j, &c, &r, err);
+	n = rc == 0 ? json_object_array_length(results(&r)) : 0;
 	if (n > 1)
 		rc = error_set(err,
 			"the zone %s is there %zu times, in several accounts: set zone_id",
@@ -145,45 +144,33 @@ static int look(const struct dns_job *j, const char *candidate, struct dns_zone 
 	else if (n)
 		dns_zone_consider(z, NULL, candidate, candidate,
 			answer_text(json_object_array_get_idx(results(&r), 0), "id"));
-	dns_reply_clear(&r);
-	free(step);
-	free(path);
+	http_reply_clear(&r);
 	return rc < 0 ? -1 : z->id != NULL;
 }
 
 /* The sentence for a name that lies in no zone of the account. */
-static int say_missing(
-	const struct dns_job *j, const char *name, const struct limits *l, struct error *err)
+static int say_missing(const struct dns_job *j, const char *name, struct error *err)
 {
-	struct dns_call c = {
-		.step = "listing the zones", .method = "GET", .path = "/zones?per_page=50"};
-	struct dns_zones_seen seen = {0};
-	struct dns_zone none = {0};
-	struct dns_reply r;
+	struct http_call c = {.method = "GET"};
+	struct http_reply r;
 
-	if (list(j, &c, &r, l, err) == 0) {
-		for (size_t i = 0; i < json_object_array_length(results(&r)); i++) {
-			const char *zone =
-				answer_text(json_object_array_get_idx(results(&r), i), "name");
-
-			if (zone)
-				dns_zone_consider(&none, &seen, "", zone, NULL);
-		}
-		dns_zone_missing(&seen, name, err);
-	}
-	dns_reply_clear(&r);
+	str_addf(&c.step, "listing the zones");
+	str_addf(&c.path, "/zones?per_page=50");
+	if (list(j, &c, &r, err) == 0)
+		dns_zone_not_listed(&r, "result", "name", name, err);
+	http_reply_clear(&r);
 	return -1;
 }
 
-static int find_zone(const struct dns_job *j, const char *name, struct dns_zone *z,
-	const struct limits *l, struct error *err)
+static int find_zone(
+	const struct dns_job *j, const char *name, struct dns_zone *z, struct error *err)
 {
 	int rc;
 
 	if (dns_value(j->provider, ZONE_ID)) /* its name is public DNS's to say */
 		return 0;
-	rc = dns_api_walk(j, name, z, look, l, err);
-	return rc ? rc : say_missing(j, name, l, err);
+	rc = dns_api_walk(j, name, z, look, err);
+	return rc ? rc : say_missing(j, name, err);
 }
 
 static const char *zone_id(const struct dns_job *j, const struct dns_txt *t)
@@ -194,21 +181,18 @@ static const char *zone_id(const struct dns_job *j, const struct dns_txt *t)
 /* --- records --- */
 
 /* The ids of a name's TXT records, by their values. */
-static int read_records(const struct dns_job *j, const struct dns_txt *t, struct dns_reply *r,
-	const struct limits *l, struct error *err)
+static int read_records(
+	const struct dns_job *j, const struct dns_txt *t, struct http_reply *r, struct error *err)
 {
-	char *path = mem_printf(
-		"/zones/%s/dns_records?type=TXT&name=%s&per_page=100", zone_id(j, t), t->name);
-	char *step = mem_printf("reading the TXT records of %s", t->name);
-	struct dns_call c = {.step = step, .method = "GET", .path = path};
-	int rc = list(j, &c, r, l, err);
+	struct http_call c = {.method = "GET"};
 
-	free(step);
-	free(path);
-	return rc;
+	str_addf(&c.step, "reading the TXT records of %s", t->name);
+	str_addf(&c.path, "/zones/%s/dns_records?type=TXT&name=%s&per_page=100", zone_id(j, t),
+		t->name);
+	return list(j, &c, r, err);
 }
 
-static const char *find_record(const struct dns_reply *r, const char *value)
+static const char *find_record(const struct http_reply *r, const char *value)
 {
 	for (size_t i = 0; i < json_object_array_length(results(r)); i++) {
 		struct json_object *o = json_object_array_get_idx(results(r), i);
@@ -220,79 +204,67 @@ static const char *find_record(const struct dns_reply *r, const char *value)
 	return NULL;
 }
 
-static int add_record(
-	const struct dns_job *j, const struct dns_txt *t, const struct limits *l, struct error *err)
+static int add_record(const struct dns_job *j, const struct dns_txt *t, struct error *err)
 {
-	struct json_object *o = json_object_new_object();
-	char *path = mem_printf("/zones/%s/dns_records", zone_id(j, t)),
-	     *content = mem_printf("\"%s\"", t->value),
-	     *step = mem_printf("adding the TXT record of %s", t->name);
-	struct dns_call c = {.step = step, .method = "POST", .path = path, .adds = true};
-	struct dns_reply r;
+	struct http_call c = {.method = "POST", .adds = true};
+	char *content = mem_printf("\"%s\"", t->value);
+	struct http_reply r;
 	int rc;
 
-	json_object_object_add(o, "type", json_object_new_string("TXT"));
-	json_object_object_add(o, "name", json_object_new_string(t->name));
-	json_object_object_add(o, "content", json_object_new_string(content));
-	json_object_object_add(o, "ttl", json_object_new_int64(j->provider->ttl));
-	c.body = json_object_to_json_string(o);
-	rc = dns_api_call(j, j->provider->own, &c, &r, l, err);
+	str_addf(&c.step, "adding the TXT record of %s", t->name);
+	str_addf(&c.path, "/zones/%s/dns_records", zone_id(j, t));
+	c.json = dns_json_record(t->name, "content", content, j->provider->ttl);
+	rc = dns_send(j, &c, &r, err);
 	/* "An identical record already exists." */
 	if (rc < 0 && (strcmp(r.code, "81058") == 0 || strcmp(r.code, "81057") == 0))
 		rc = 0;
-	dns_reply_clear(&r);
-	json_object_put(o);
-	free(step);
+	http_reply_clear(&r);
 	free(content);
-	free(path);
 	return rc;
 }
 
-static int delete_record(const struct dns_job *j, const struct dns_txt *t, const char *id,
-	const struct limits *l, struct error *err)
+static int delete_record(
+	const struct dns_job *j, const struct dns_txt *t, const char *id, struct error *err)
 {
-	char *path = mem_printf("/zones/%s/dns_records/%s", zone_id(j, t), id);
-	char *step = mem_printf("removing the TXT record of %s", t->name);
-	struct dns_call c = {.step = step, .method = "DELETE", .path = path};
-	struct dns_reply r;
-	int rc = dns_api_call(j, j->provider->own, &c, &r, l, err);
+	struct http_call c = {.method = "DELETE"};
+	struct http_reply r;
+	int rc;
 
+	str_addf(&c.step, "removing the TXT record of %s", t->name);
+	str_addf(&c.path, "/zones/%s/dns_records/%s", zone_id(j, t), id);
+	rc = dns_send(j, &c, &r, err);
 	if (rc < 0 && (r.http.status == 404 || strcmp(r.code, "81044") == 0)) /* gone already */
 		rc = 0;
-	dns_reply_clear(&r);
-	free(step);
-	free(path);
+	http_reply_clear(&r);
 	return rc;
 }
 
-static int change(const struct dns_job *j, struct dns_txt *const *v, size_t n, bool add,
-	const struct limits *l, struct error *err)
+static int change(
+	const struct dns_job *j, struct dns_txt *const *v, size_t n, bool add, struct error *err)
 {
-	struct dns_reply r;
-	int rc = read_records(j, v[0], &r, l, err);
+	struct http_reply r;
+	int rc = read_records(j, v[0], &r, err);
 
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		const char *id = find_record(&r, v[i]->value);
 
 		if (add && !id)
-			rc = add_record(j, v[i], l, err);
+			rc = add_record(j, v[i], err);
 		else if (!add && id)
-			rc = delete_record(j, v[i], id, l, err);
+			rc = delete_record(j, v[i], id, err);
 	}
-	dns_reply_clear(&r);
+	http_reply_clear(&r);
 	return rc;
 }
 
-static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct limits *l, struct error *err)
+static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err)
 {
-	return change(j, v, n, true, l, err);
+	return change(j, v, n, true, err);
 }
 
-static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct limits *l, struct error *err)
+static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err)
 {
-	return change(j, v, n, false, l, err);
+	return change(j, v, n, false, err);
 }
 
 const struct dns_ops dns_cloudflare = {

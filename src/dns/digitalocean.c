@@ -25,13 +25,13 @@ static const struct setting options[N_OPTIONS] = {
 		.help = "a personal access token that may read, create and delete domain records"},
 };
 
-static int authorize(const struct dns_job *j, struct dns_call *c, bool again,
-	const struct limits *l, struct error *err)
+static int authorize(
+	const void *arg, struct http_call *c, bool again, const struct limits *l, struct error *err)
 {
 	(void)again;
 	(void)l;
 	(void)err;
-	dns_call_bearer(c, dns_value(j->provider, AUTH_TOKEN));
+	http_call_bearer(c, dns_value(arg, AUTH_TOKEN));
 	return 0;
 }
 
@@ -44,11 +44,11 @@ static int64_t seconds_until(const char *unix_s)
 }
 
 /* {"id":"unauthorized","message":"...","request_id":"..."} */
-static bool explain(struct dns_reply *r)
+static bool explain(struct http_reply *r)
 {
 	const char *reset = fetch_header(&r->http, "ratelimit-reset", 0);
 
-	dns_reply_explain(r, answer_text(r->json, "id"), answer_text(r->json, "message"));
+	http_reply_explain(r, answer_text(r->json, "id"), answer_text(r->json, "message"));
 	/* The limit of an hour says by this alone, in Unix seconds, when it ends. */
 	if (r->http.status == 429 && reset && !r->retry_after_s)
 		r->retry_after_s = seconds_until(reset);
@@ -57,7 +57,7 @@ static bool explain(struct dns_reply *r)
 
 static int init(struct dns_provider *p, struct error *err)
 {
-	struct dns_api *api = p->own = mem_zalloc(sizeof(*api));
+	struct http_api *api = p->own = mem_zalloc(sizeof(*api));
 
 	api->authorize = authorize;
 	api->explain = explain;
@@ -67,81 +67,66 @@ static int init(struct dns_provider *p, struct error *err)
 
 /* --- zones --- */
 
-static int look(const struct dns_job *j, const char *candidate, struct dns_zone *z,
-	const struct limits *l, struct error *err)
+static int look(
+	const struct dns_job *j, const char *candidate, struct dns_zone *z, struct error *err)
 {
-	char *path = mem_printf("/v2/domains/%s", candidate),
-	     *step = mem_printf("looking for the domain %s", candidate);
-	struct dns_call c = {.step = step, .method = "GET", .path = path};
-	struct dns_reply r;
-	int rc = dns_api_call(j, j->provider->own, &c, &r, l, err);
+	struct http_call c = {.method = "GET"};
+	struct http_reply r;
+	int rc;
 
+	str_addf(&c.step, "looking for the domain %s", candidate);
+	str_addf(&c.path, "/v2/domains/%s", candidate);
+	rc = dns_send(j, &c, &r, err);
 	if (rc == 0) {
 		dns_zone_consider(z, NULL, candidate, candidate, candidate);
 		rc = 1;
 	} else if (r.http.status == 404) {
 		rc = 0;
 	}
-	dns_reply_clear(&r);
-	free(step);
-	free(path);
+	http_reply_clear(&r);
 	return rc;
 }
 
 /* The sentence for a name that lies in no zone of the account. */
-static int say_missing(
-	const struct dns_job *j, const char *name, const struct limits *l, struct error *err)
+static int say_missing(const struct dns_job *j, const char *name, struct error *err)
 {
-	struct dns_call c = {
-		.step = "listing the domains", .method = "GET", .path = "/v2/domains?per_page=200"};
-	struct dns_zones_seen seen = {0};
-	struct dns_zone none = {0};
-	struct json_object *domains;
-	struct dns_reply r;
+	struct http_call c = {.method = "GET"};
+	struct http_reply r;
 
-	if (dns_api_call(j, j->provider->own, &c, &r, l, err) == 0) {
-		domains = answer_member(r.json, "domains", json_type_array);
-		for (size_t i = 0; domains && i < json_object_array_length(domains); i++) {
-			const char *zone =
-				answer_text(json_object_array_get_idx(domains, i), "name");
-
-			if (zone)
-				dns_zone_consider(&none, &seen, "", zone, NULL);
-		}
-		dns_zone_missing(&seen, name, err);
-	}
-	dns_reply_clear(&r);
+	str_addf(&c.step, "listing the domains");
+	str_addf(&c.path, "/v2/domains?per_page=200");
+	if (dns_send(j, &c, &r, err) == 0)
+		dns_zone_not_listed(&r, "domains", "name", name, err);
+	http_reply_clear(&r);
 	return -1;
 }
 
-static int find_zone(const struct dns_job *j, const char *name, struct dns_zone *z,
-	const struct limits *l, struct error *err)
+static int find_zone(
+	const struct dns_job *j, const char *name, struct dns_zone *z, struct error *err)
 {
-	int rc = dns_api_walk(j, name, z, look, l, err);
+	int rc = dns_api_walk(j, name, z, look, err);
 
-	return rc ? rc : say_missing(j, name, l, err);
+	return rc ? rc : say_missing(j, name, err);
 }
 
 /* --- records --- */
 
 /* The name's TXT records: *out, borrowed from `r`. The filter wants the whole name, though the
  * answer has what it is called within the zone. */
-static int read_records(const struct dns_job *j, const struct dns_txt *t, struct dns_reply *r,
-	struct json_object **out, const struct limits *l, struct error *err)
+static int read_records(const struct dns_job *j, const struct dns_txt *t, struct http_reply *r,
+	struct json_object **out, struct error *err)
 {
-	char *path = mem_printf(
-		     "/v2/domains/%s/records?type=TXT&per_page=200&name=%s", t->zone, t->name),
-	     *step = mem_printf("reading the TXT records of %s", t->name);
-	struct dns_call c = {.step = step, .method = "GET", .path = path};
-	int rc = dns_api_call(j, j->provider->own, &c, r, l, err);
+	struct http_call c = {.method = "GET"};
+	int rc;
 
+	str_addf(&c.step, "reading the TXT records of %s", t->name);
+	str_addf(&c.path, "/v2/domains/%s/records?type=TXT&per_page=200&name=%s", t->zone, t->name);
+	rc = dns_send(j, &c, r, err);
 	*out = answer_member(r->json, "domain_records", json_type_array);
 	if (rc == 0 && !*out) {
-		error_set(err, "%s: the answer has no list of records", step);
+		error_set(err, "%s: the answer has no list of records", r->step);
 		rc = DNS_AGAIN;
 	}
-	free(step);
-	free(path);
 	return rc;
 }
 
@@ -152,55 +137,36 @@ static bool is_record_of(struct json_object *record, const char *value)
 	return data && dns_is_value(data, value);
 }
 
-static int add_record(
-	const struct dns_job *j, const struct dns_txt *t, const struct limits *l, struct error *err)
+static int add_record(const struct dns_job *j, const struct dns_txt *t, struct error *err)
 {
-	struct json_object *o = json_object_new_object();
+	struct http_call c = {.method = "POST", .adds = true};
 	/* With a dot at its end: else the zone is put behind it. */
-	char *name = mem_printf("%s.", t->name),
-	     *path = mem_printf("/v2/domains/%s/records", t->zone),
-	     *step = mem_printf("adding the TXT record of %s", t->name);
-	struct dns_call c = {.step = step, .method = "POST", .path = path, .adds = true};
-	struct dns_reply r;
+	char *name = mem_printf("%s.", t->name);
 	int rc;
 
-	json_object_object_add(o, "type", json_object_new_string("TXT"));
-	json_object_object_add(o, "name", json_object_new_string(name));
-	json_object_object_add(o, "data", json_object_new_string(t->value));
-	json_object_object_add(o, "ttl", json_object_new_int64(j->provider->ttl));
-	c.body = json_object_to_json_string(o);
-	rc = dns_api_call(j, j->provider->own, &c, &r, l, err);
-	dns_reply_clear(&r);
-	json_object_put(o);
-	free(step);
-	free(path);
+	str_addf(&c.step, "adding the TXT record of %s", t->name);
+	str_addf(&c.path, "/v2/domains/%s/records", t->zone);
+	c.json = dns_json_record(name, "data", t->value, j->provider->ttl);
+	rc = dns_command(j, &c, err);
 	free(name);
 	return rc;
 }
 
-static int delete_record(const struct dns_job *j, const struct dns_txt *t, int64_t id,
-	const struct limits *l, struct error *err)
+static int delete_record(
+	const struct dns_job *j, const struct dns_txt *t, int64_t id, struct error *err)
 {
-	char *path = mem_printf("/v2/domains/%s/records/%" PRId64, t->zone, id),
-	     *step = mem_printf("removing the TXT record of %s", t->name);
-	struct dns_call c = {.step = step, .method = "DELETE", .path = path};
-	struct dns_reply r;
-	int rc = dns_api_call(j, j->provider->own, &c, &r, l, err);
+	struct http_call c = {.method = "DELETE"};
 
-	if (rc < 0 && r.http.status == 404) /* gone already */
-		rc = 0;
-	dns_reply_clear(&r);
-	free(step);
-	free(path);
-	return rc;
+	str_addf(&c.step, "removing the TXT record of %s", t->name);
+	str_addf(&c.path, "/v2/domains/%s/records/%" PRId64, t->zone, id);
+	return dns_command(j, &c, err);
 }
 
-static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct limits *l, struct error *err)
+static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err)
 {
 	struct json_object *records;
-	struct dns_reply r;
-	int rc = read_records(j, v[0], &r, &records, l, err);
+	struct http_reply r;
+	int rc = read_records(j, v[0], &r, &records, err);
 
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		bool there = false;
@@ -208,15 +174,15 @@ static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n,
 		for (size_t k = 0; !there && k < json_object_array_length(records); k++)
 			there = is_record_of(json_object_array_get_idx(records, k), v[i]->value);
 		if (!there)
-			rc = add_record(j, v[i], l, err);
+			rc = add_record(j, v[i], err);
 	}
-	dns_reply_clear(&r);
+	http_reply_clear(&r);
 	return rc;
 }
 
 /* All records with the value: others that asked for the same may have added a second one. */
 static int cleanup_one(const struct dns_job *j, const struct dns_txt *t,
-	struct json_object *records, const struct limits *l, struct error *err)
+	struct json_object *records, struct error *err)
 {
 	int rc = 0;
 
@@ -225,21 +191,20 @@ static int cleanup_one(const struct dns_job *j, const struct dns_txt *t,
 				   *id = answer_member(o, "id", json_type_int);
 
 		if (id && is_record_of(o, t->value))
-			rc = delete_record(j, t, json_object_get_int64(id), l, err);
+			rc = delete_record(j, t, json_object_get_int64(id), err);
 	}
 	return rc;
 }
 
-static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct limits *l, struct error *err)
+static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err)
 {
 	struct json_object *records;
-	struct dns_reply r;
-	int rc = read_records(j, v[0], &r, &records, l, err);
+	struct http_reply r;
+	int rc = read_records(j, v[0], &r, &records, err);
 
 	for (size_t i = 0; rc == 0 && i < n; i++)
-		rc = cleanup_one(j, v[i], records, l, err);
-	dns_reply_clear(&r);
+		rc = cleanup_one(j, v[i], records, err);
+	http_reply_clear(&r);
 	return rc;
 }
 

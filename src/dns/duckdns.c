@@ -1,11 +1,9 @@
 /* The provider `duckdns`: DuckDNS, which has a single TXT value for each domain below duckdns.org,
  * shown at the domain and at all names under it. */
-#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/enc.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "dns/api.h"
@@ -31,21 +29,21 @@ static const struct setting options[N_OPTIONS] = {
 };
 
 /* Always HTTP 200, and a text whose first line says how it went. */
-static bool explain(struct dns_reply *r)
+static bool explain(struct http_reply *r)
 {
 	const char *body = r->http.body ? r->http.body : "";
 	size_t len = strcspn(body, "\r\n");
-	char *line = mem_strndup(body, len < DNS_MESSAGE_SIZE ? len : DNS_MESSAGE_SIZE);
+	char *line = mem_strndup(body, len < HTTP_MESSAGE_SIZE ? len : HTTP_MESSAGE_SIZE);
 	bool good = strcmp(line, "OK") == 0;
 
 	if (strcmp(line, "KO") == 0) {
-		dns_reply_explain(
+		http_reply_explain(
 			r, "KO", "the token is wrong, or the domain is none of its account's");
-		r->verdict = DNS_FINAL;
+		r->verdict = HTTP_FINAL;
 	} else if (!good) {
-		dns_reply_explain(r, NULL, *line ? line : "neither OK nor KO");
+		http_reply_explain(r, NULL, *line ? line : "neither OK nor KO");
 		if (r->http.status == 200)
-			r->verdict = DNS_LATER;
+			r->verdict = HTTP_LATER;
 	}
 	free(line);
 	return !good;
@@ -53,7 +51,7 @@ static bool explain(struct dns_reply *r)
 
 static int init(struct dns_provider *p, struct error *err)
 {
-	struct dns_api *api = p->own = mem_zalloc(sizeof(*api));
+	struct http_api *api = p->own = mem_zalloc(sizeof(*api));
 
 	api->explain = explain;
 	/* No limit is told of; one request a second harms nobody. */
@@ -61,13 +59,12 @@ static int init(struct dns_provider *p, struct error *err)
 }
 
 /* The id is the label that the account has: b of _acme-challenge.a.b.duckdns.org. */
-static int find_zone(const struct dns_job *j, const char *name, struct dns_zone *z,
-	const struct limits *l, struct error *err)
+static int find_zone(
+	const struct dns_job *j, const char *name, struct dns_zone *z, struct error *err)
 {
 	const char *label, *end;
 
 	(void)j;
-	(void)l;
 	if (!dns_is_above(ZONE, name) || strlen(name) == strlen(ZONE))
 		return error_set(err,
 			"%s lies outside of " ZONE ", and DuckDNS has no other names: a CNAME "
@@ -84,60 +81,45 @@ static int find_zone(const struct dns_job *j, const char *name, struct dns_zone 
 
 /* With neither `txt` nor `clear` it would set the domain's address to ours, and with `clear` alone
  * remove its addresses. */
-static int update(const struct dns_job *j, const struct dns_txt *t, bool present,
-	const struct limits *l, struct error *err)
+static int update(const struct dns_job *j, const struct dns_txt *t, bool present, struct error *err)
 {
-	struct dns_call c = {.method = "GET", .plain = true};
-	struct str path = {0}, step = {0};
-	struct dns_reply r;
-	int rc;
+	struct http_call c = {.method = "GET", .plain = true};
 
-	str_addf(&path, "/update?domains=");
-	enc_url(&path, t->zone_id);
-	str_addf(&path, "&token=");
-	enc_url(&path, dns_value(j->provider, TOKEN));
-	str_addf(&path, "&txt=");
-	enc_url(&path, t->value);
-	str_addf(&path, present ? "&verbose=true" : "&clear=true");
-	str_addf(&step, "%s the TXT value of %s." ZONE " for %s", present ? "setting" : "clearing",
-		t->zone_id, t->fqdn);
-	c.path = path.data;
-	c.step = step.data;
-	rc = dns_api_call(j, j->provider->own, &c, &r, l, err);
-	dns_reply_clear(&r);
-	str_clear(&step);
-	str_clear(&path);
-	return rc;
+	str_addf(&c.step, "%s the TXT value of %s." ZONE " for %s",
+		present ? "setting" : "clearing", t->zone_id, t->fqdn);
+	str_addf(&c.path, "/update?");
+	http_add_field(&c.path, "domains", t->zone_id);
+	http_add_field(&c.path, "token", dns_value(j->provider, TOKEN));
+	http_add_field(&c.path, "txt", t->value);
+	http_add_field(&c.path, present ? "verbose" : "clear", "true");
+	return dns_command(j, &c, err);
 }
 
 /* What orders for one domain share. */
 static struct http_account *place_of(const struct dns_job *j, const struct dns_txt *t)
 {
-	const struct dns_api *api = j->provider->own;
+	const struct http_api *api = j->provider->own;
 	char *id = mem_printf("%s\n%s\n%s", api->base, dns_value(j->provider, TOKEN), t->zone_id);
 	struct http_account *place = http_account_get(j->provider->name, id, 0, 0);
 
-	OPENSSL_cleanse(id, strlen(id));
-	free(id);
+	http_wipe(id);
 	return place;
 }
 
-static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct limits *l, struct error *err)
+static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err)
 {
 	const int64_t gap = dns_value_ms(j->provider, SEQUENCE_INTERVAL, 0),
 		      begin = clock_mono_ms();
-	struct limits later = *l;
+	struct dns_job later = *j;
 
 	(void)n; /* DNS_SINGLE: one */
-	if (http_account_take(place_of(j, v[0]), v[0]->value, gap, l, err) < 0)
+	if (http_account_take(place_of(j, v[0]), v[0]->value, gap, &j->limits, err) < 0)
 		return -1;
-	later.deadline_ms += clock_mono_ms() - begin; /* the wait was the others' time */
-	return update(j, v[0], true, &later, err);
+	later.limits.deadline_ms += clock_mono_ms() - begin; /* the wait was the others' time */
+	return update(&later, v[0], true, err);
 }
 
-static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct limits *l, struct error *err)
+static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err)
 {
 	struct http_account *place = place_of(j, v[0]);
 	int rc;
@@ -145,7 +127,7 @@ static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n,
 	(void)n;
 	if (!http_account_retake(place, v[0]->value))
 		return 0; /* another value has taken its place, so that it is gone */
-	rc = update(j, v[0], false, l, err);
+	rc = update(j, v[0], false, err);
 	http_account_give(place);
 	return rc;
 }

@@ -197,8 +197,7 @@ static void on_line(void *arg, bool is_stderr, const char *text)
 	}
 }
 
-static int run(const struct dns_job *j, const struct dns_txt *t, enum verb verb,
-	const struct limits *l, struct error *err)
+static int run(const struct dns_job *j, const struct dns_txt *t, enum verb verb, struct error *err)
 {
 	const struct own *own = j->provider->own;
 	const char *program = dns_value(j->provider, PROGRAM);
@@ -211,7 +210,7 @@ static int run(const struct dns_job *j, const struct dns_txt *t, enum verb verb,
 		.command = spawn_find(&own->commands[verb][own->raw]),
 		.words = own->raw ? raw : words,
 		.n = own->raw ? 3 : 2,
-		.stop = l->stop,
+		.stop = j->limits.stop,
 		.timeout_ms = dns_value_ms(j->provider, TIMEOUT, 0),
 		.line = on_line,
 		.arg = &listener,
@@ -228,14 +227,14 @@ static int run(const struct dns_job *j, const struct dns_txt *t, enum verb verb,
 /* Each call has its own time, whatever the job's deadline: a record that cannot be removed in a
  * second or two must not stay for ever, and the end of this process ends the program too. */
 static int run_all(const struct dns_job *j, struct dns_txt *const *v, size_t n, enum verb verb,
-	const struct limits *l, struct error *err)
+	struct error *err)
 {
 	const struct own *own = j->provider->own;
 	const int64_t patience = 10 * dns_value_ms(j->provider, TIMEOUT, 0);
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < n; i++) {
-		const struct limits turn = {l->stop, clock_mono_ms() + patience};
+		const struct limits turn = {j->limits.stop, clock_mono_ms() + patience};
 
 		if (own->raw && !v[i]->authorization)
 			return error_set(err,
@@ -244,22 +243,20 @@ static int run_all(const struct dns_job *j, struct dns_txt *const *v, size_t n, 
 		rc = http_account_enter(own->account, HTTP_CHANGE, &turn, err);
 		if (rc < 0)
 			break;
-		rc = run(j, v[i], verb, l, err);
+		rc = run(j, v[i], verb, err);
 		http_account_leave(own->account, HTTP_CHANGE);
 	}
 	return rc;
 }
 
-static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct limits *l, struct error *err)
+static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err)
 {
-	return run_all(j, v, n, PRESENT, l, err);
+	return run_all(j, v, n, PRESENT, err);
 }
 
-static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct limits *l, struct error *err)
+static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err)
 {
-	return run_all(j, v, n, CLEANUP, l, err);
+	return run_all(j, v, n, CLEANUP, err);
 }
 
 const struct dns_ops dns_exec = {

@@ -1,71 +1,61 @@
-/* The provider `gcloud`, Google Cloud DNS, version 1: its options, and which zone is meant. */
+/* The provider `gcloud`: Google Cloud DNS, version 1. Whole sets are replaced, all those of a zone
+ * in one change, which fails when a set is another by then than the one that was read. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/enc.h"
 #include "base/mem.h"
-#include "base/str.h"
-#include "dns/gcloud.h"
+#include "cloud/google.h"
+#include "dns/sets.h"
 
+#define BASE_URL  "https://dns.googleapis.com"
+#define SCOPE     "https://www.googleapis.com/auth/ndev.clouddns.readwrite"
 #define LIST_MAX  ((size_t)4 << 20)
 #define PAGES_MAX 100
 
-static const struct setting options[GCLOUD_N_OPTIONS] = {
+enum {
+	ZONE_ID = DNS_BASE_URL + GOOGLE_N_SETTINGS,
+	ALLOW_PRIVATE_ZONE,
+	N_OPTIONS,
+};
+
+static const struct setting options[N_OPTIONS] = {
 	DNS_API_OPTIONS("GCE_", "GCE_", {NULL}),
-	[GCLOUD_SERVICE_ACCOUNT] = {.key = "service_account",
-		.env = {"GCE_SERVICE_ACCOUNT", "service_account_json"},
-		.type = SETTING_SECRET,
-		.help = "the JSON of a service account's key, or of a person's credentials"},
-	[GCLOUD_CREDENTIALS] = {.key = "application_credentials",
-		.env = {"GOOGLE_APPLICATION_CREDENTIALS"},
-		.type = SETTING_PATH,
-		.help = "the file with that JSON, where there is no service_account; without "
-			"both the metadata server is asked"},
-	[GCLOUD_PROJECT] = {.key = "project",
-		.env = {"GCE_PROJECT"},
-		.help = "the id of the project whose zones these are, unless it is that of the "
-			"credentials"},
-	[GCLOUD_ZONE_ID] = {.key = "zone_id",
+	GOOGLE_SETTINGS(DNS_BASE_URL),
+	[ZONE_ID] = {.key = "zone_id",
 		.env = {"GCE_ZONE_ID"},
 		.help = "the managed zone's name or number, so that none needs to be listed"},
-	[GCLOUD_ALLOW_PRIVATE_ZONE] = {.key = "allow_private_zone",
+	[ALLOW_PRIVATE_ZONE] = {.key = "allow_private_zone",
 		.env = {"GCE_ALLOW_PRIVATE_ZONE"},
 		.type = SETTING_BOOL,
 		.fallback = "false",
 		.help = "takes a private zone where there is no public one"},
-	[GCLOUD_IMPERSONATE] = {.key = "impersonate_service_account",
-		.env = {"GCE_IMPERSONATE_SERVICE_ACCOUNT"},
-		.help = "the address of another service account, to act as that one"},
-	[GCLOUD_TOKEN_URL] = {.key = "token_url",
-		.type = SETTING_URL,
-		.help = "where tokens come from, instead of the credentials' token_uri"},
-	[GCLOUD_IAM_URL] = {.key = "iam_url",
-		.type = SETTING_URL,
-		.help = "where the IAM credentials API is, for impersonate_service_account"},
-	[GCLOUD_METADATA_HOST] = {.key = "metadata_host",
-		.env = {"GCE_METADATA_HOST"},
-		.fallback = "metadata.google.internal",
-		.help = "the metadata server: HOST or HOST:PORT"},
 };
 
 static void clear(struct dns_provider *p)
 {
-	gcloud_auth_clear(p->own);
+	google_clear(p->own);
 	free(p->own);
 }
 
 static int init(struct dns_provider *p, struct error *err)
 {
-	p->own = mem_zalloc(sizeof(struct gcloud));
-	return gcloud_auth_init(p, err);
+	p->own = mem_zalloc(sizeof(struct google));
+	return google_init(p->own, &p->values[DNS_BASE_URL], p->name, BASE_URL, SCOPE, err);
+}
+
+static int ask(
+	const struct dns_job *j, struct http_call *c, struct http_reply *r, struct error *err)
+{
+	return google_ask(j->provider->own, c, r, &j->limits, err);
 }
 
 /* --- zones --- */
 
 struct look {
 	const char *name; /* "" = all zones */
-	size_t n_public, n_private;
-	char *public_id, *private_id;
+	size_t n[2];      /* how often it is there: as a public zone, as a private one */
+	char *id[2];      /* what the last of them is called */
 	struct dns_zones_seen seen;
 };
 
@@ -79,127 +69,250 @@ static void on_zone(struct look *look, struct json_object *o)
 	if (!name || !id)
 		return;
 	dns_zone_consider(&z, is_private ? NULL : &look->seen, look->name, name, id);
-	if (!z.id || strcmp(z.name, look->name) != 0) {
-		free(z.id);
-	} else if (is_private) {
-		look->n_private++;
-		free(look->private_id);
-		look->private_id = z.id;
-	} else {
-		look->n_public++;
-		free(look->public_id);
-		look->public_id = z.id;
+	if (z.id && strcmp(z.name, look->name) == 0) {
+		look->n[is_private]++;
+		free(look->id[is_private]);
+		look->id[is_private] = mem_strdup(z.id);
 	}
+	free(z.id);
 }
 
-/* One page, whose token comes and goes in *page. */
-static int list_page(const struct dns_job *j, const char *project, struct look *look, char **page,
-	const struct limits *l, struct error *err)
+/* All pages; one may be empty, and not be the last. */
+static int list_zones(const struct dns_job *j, struct look *look, struct error *err)
 {
-	char *step = *look->name ? mem_printf("looking for the zone %s in the project %s",
-					   look->name, project)
-				 : mem_printf("listing the zones of the project %s", project);
-	struct dns_call c = {.step = step, .method = "GET", .max = LIST_MAX};
-	struct json_object *zones;
-	struct str path = {0};
-	struct dns_reply r;
-	int rc;
-
-	str_addf(&path, "/dns/v1/projects/");
-	enc_url(&path, project);
-	str_addf(&path, "/managedZones?maxResults=100");
-	if (*look->name) {
-		str_addf(&path, "&dnsName=");
-		enc_url(&path, look->name);
-		str_addf(&path, ".");
-	}
-	if (*page) {
-		str_addf(&path, "&pageToken=");
-		enc_url(&path, *page);
-	}
-	c.path = path.data;
-	rc = gcloud_ask(j, &c, &r, l, err);
-	zones = answer_member(r.json, "managedZones", json_type_array);
-	for (size_t i = 0; rc == 0 && zones && i < json_object_array_length(zones); i++)
-		on_zone(look, json_object_array_get_idx(zones, i));
-	free(*page);
-	*page = mem_strdup(answer_text(r.json, "nextPageToken"));
-	dns_reply_clear(&r);
-	str_clear(&path);
-	free(step);
-	return rc;
-}
-
-/* A page may be empty, and not be the last. */
-static int list_zones(
-	const struct dns_job *j, struct look *look, const struct limits *l, struct error *err)
-{
-	char *project = gcloud_project(j, l, err), *page = NULL;
+	char *project = google_project(j->provider->own, &j->limits, err), *page = NULL;
 	int rc = project ? 0 : -1;
 
-	for (unsigned n = 0; rc == 0 && n < PAGES_MAX && (n == 0 || page); n++)
-		rc = list_page(j, project, look, &page, l, err);
+	for (unsigned n = 0; rc == 0 && n < PAGES_MAX && (n == 0 || page); n++) {
+		struct http_call c = {.method = "GET", .max = LIST_MAX};
+		struct json_object *zones;
+		struct http_reply r;
+
+		str_addf(&c.path, "/dns/v1/projects/");
+		enc_url(&c.path, project);
+		str_addf(&c.path, "/managedZones?maxResults=100");
+		if (*look->name) {
+			str_addf(&c.step, "looking for the zone %s in the project %s", look->name,
+				project);
+			http_add_field(&c.path, "dnsName", look->name);
+			str_addf(&c.path, ".");
+		} else {
+			str_addf(&c.step, "listing the zones of the project %s", project);
+		}
+		if (page)
+			http_add_field(&c.path, "pageToken", page);
+		rc = ask(j, &c, &r, err);
+		zones = answer_member(r.json, "managedZones", json_type_array);
+		for (size_t i = 0; rc == 0 && zones && i < json_object_array_length(zones); i++)
+			on_zone(look, json_object_array_get_idx(zones, i));
+		free(page);
+		page = mem_strdup(answer_text(r.json, "nextPageToken"));
+		http_reply_clear(&r);
+	}
 	free(page);
 	free(project);
 	return rc;
 }
 
-static int look_for(const struct dns_job *j, const char *candidate, struct dns_zone *z,
-	const struct limits *l, struct error *err)
+static int look_for(
+	const struct dns_job *j, const char *candidate, struct dns_zone *z, struct error *err)
 {
 	struct look look = {.name = candidate};
-	int rc = list_zones(j, &look, l, err);
-	size_t n = look.n_public;
-	const char *id = look.public_id;
+	int rc = list_zones(j, &look, err);
+	bool is_private = !look.n[0] && dns_is_true(j->provider, ALLOW_PRIVATE_ZONE);
 
-	if (!n && dns_is_true(j->provider, GCLOUD_ALLOW_PRIVATE_ZONE)) {
-		n = look.n_private;
-		id = look.private_id;
-	}
-	if (rc == 0 && n > 1)
+	if (rc == 0 && look.n[is_private] > 1)
 		rc = error_set(err, "the zone %s is there %zu times in the project: set zone_id",
-			candidate, n);
-	else if (rc == 0 && n)
-		dns_zone_consider(z, NULL, candidate, candidate, id);
-	free(look.public_id);
-	free(look.private_id);
+			candidate, look.n[is_private]);
+	else if (rc == 0 && look.n[is_private])
+		dns_zone_consider(z, NULL, candidate, candidate, look.id[is_private]);
+	free(look.id[0]);
+	free(look.id[1]);
 	str_clear(&look.seen.names);
 	return rc < 0 ? -1 : z->id != NULL;
 }
 
-static int find_zone(const struct dns_job *j, const char *name, struct dns_zone *z,
-	const struct limits *l, struct error *err)
+static int find_zone(
+	const struct dns_job *j, const char *name, struct dns_zone *z, struct error *err)
 {
 	struct look all = {.name = ""};
 	int rc;
 
-	if (dns_value(j->provider, GCLOUD_ZONE_ID)) /* its name is public DNS's to say */
+	if (dns_value(j->provider, ZONE_ID)) /* its name is public DNS's to say */
 		return 0;
-	rc = dns_api_walk(j, name, z, look_for, l, err);
+	rc = dns_api_walk(j, name, z, look_for, err);
 	if (rc)
 		return rc;
-	if (list_zones(j, &all, l, err) == 0)
+	if (list_zones(j, &all, err) == 0)
 		dns_zone_missing(&all.seen, name, err);
 	str_clear(&all.seen.names);
 	return -1;
 }
 
-static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct limits *l, struct error *err)
+/* Where the record's zone is, with its sets and changes. -1 with a sentence. */
+static int add_path(
+	struct str *path, const struct dns_job *j, const struct dns_txt *t, struct error *err)
 {
-	return gcloud_change(j, v, n, true, l, err);
+	const char *id = t->zone_id ? t->zone_id : dns_value(j->provider, ZONE_ID);
+	char *project = id ? google_project(j->provider->own, &j->limits, err) : NULL;
+
+	if (!id)
+		error_set(err, "zone_id is missing: the record was made while it was set");
+	if (!project)
+		return -1;
+	str_addf(path, "/dns/v1/projects/");
+	enc_url(path, project);
+	str_addf(path, "/managedZones/");
+	enc_url(path, id);
+	free(project);
+	return 0;
 }
 
-static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct limits *l, struct error *err)
+/* --- sets --- */
+
+/* Takes in a set, when it can be written again with other values: all of it is text, and nothing
+ * else is. */
+static int take_set(struct json_object *shown, struct dns_set *s, struct error *err)
 {
-	return gcloud_change(j, v, n, false, l, err);
+	struct json_object *values = answer_member(shown, "rrdatas", json_type_array),
+			   *ttl = answer_member(shown, "ttl", json_type_int);
+
+	if (answer_member(shown, "routingPolicy", json_type_object))
+		return error_set(err,
+			"the TXT records of %s have a routing policy, which is not lintel's to "
+			"change",
+			s->t->name);
+	if (!values || !ttl)
+		return error_set(
+			err, "the TXT records of %s have no ttl, or no rrdatas", s->t->name);
+	for (size_t i = 0; i < json_object_array_length(values); i++) {
+		struct json_object *value = json_object_array_get_idx(values, i);
+
+		if (!json_object_is_type(value, json_type_string))
+			return error_set(err, "a TXT record of %s is no text", s->t->name);
+		dns_set_add(&s->old, json_object_get_string(value));
+	}
+	s->ttl = (uint32_t)json_object_get_int64(ttl);
+	s->shown = json_object_get(shown);
+	return 0;
+}
+
+static int read_set(const struct dns_job *j, struct dns_set *s, struct error *err)
+{
+	struct http_call c = {.method = "GET"};
+	struct json_object *shown;
+	struct http_reply r;
+	int rc;
+
+	if (add_path(&c.path, j, s->t, err) < 0)
+		return -1;
+	str_addf(&c.step, "reading the TXT records of %s", s->t->name);
+	str_addf(&c.path, "/rrsets?type=TXT&name=");
+	enc_url(&c.path, s->t->name);
+	str_addf(&c.path, ".");
+	rc = ask(j, &c, &r, err);
+	shown = answer_member(r.json, "rrsets", json_type_array);
+	shown = rc == 0 && shown ? json_object_array_get_idx(shown, 0) : NULL;
+	if (shown)
+		rc = take_set(shown, s, err);
+	http_reply_clear(&r);
+	return rc;
+}
+
+/* What the set is to be: with the TTL of the old one, where there is one. */
+static struct json_object *make_set(const struct dns_set *s)
+{
+	struct json_object *o = json_object_new_object(), *v = json_object_new_array();
+	char *full = mem_printf("%s.", s->t->name);
+
+	for (size_t i = 0; i < s->wanted.n; i++)
+		json_object_array_add(v, json_object_new_string(s->wanted.v[i]));
+	json_object_object_add(o, "name", json_object_new_string(full));
+	json_object_object_add(o, "type", json_object_new_string("TXT"));
+	json_object_object_add(o, "ttl", json_object_new_int64(s->ttl));
+	json_object_object_add(o, "rrdatas", v);
+	free(full);
+	return o;
+}
+
+/* The old ones go, as they were shown, and the new ones come. */
+static int write_sets(const struct dns_job *j, struct dns_change *change, struct error *err)
+{
+	struct http_call c = {.method = "POST", .adds = true};
+	struct json_object *gone, *come;
+	const char *status;
+	struct http_reply r;
+	int rc;
+
+	if (add_path(&c.path, j, change->v[0], err) < 0)
+		return -1;
+	str_addf(&c.path, "/changes");
+	str_addf(&c.step, "%s the TXT records of %s%s", change->add ? "adding" : "removing",
+		change->v[0]->name, change->n_v > 1 ? " and others" : "");
+	c.json = json_object_new_object();
+	json_object_object_add(c.json, "deletions", gone = json_object_new_array());
+	json_object_object_add(c.json, "additions", come = json_object_new_array());
+	for (size_t i = 0; i < change->n; i++) {
+		const struct dns_set *s = &change->sets[i];
+
+		if (s->shown)
+			json_object_array_add(gone, json_object_get(s->shown));
+		if (s->wanted.n)
+			json_object_array_add(come, make_set(s));
+	}
+	rc = ask(j, &c, &r, err);
+	status = answer_text(r.json, "status");
+	if (rc == 0 && status && strcmp(status, "pending") == 0)
+		change->id = mem_strdup(answer_text(r.json, "id"));
+	if (rc == -1 && (r.http.status == 404 || r.http.status == 409 || r.http.status == 412))
+		rc = DNS_CONFLICT;
+	http_reply_clear(&r);
+	return rc;
+}
+
+static int is_everywhere(
+	const struct dns_job *j, const struct dns_change *change, struct error *err)
+{
+	struct http_call c = {.method = "GET"};
+	const char *status;
+	struct http_reply r;
+	int rc;
+
+	if (add_path(&c.path, j, change->v[0], err) < 0)
+		return -1;
+	str_addf(&c.step, "asking whether Google's name servers have the change");
+	str_addf(&c.path, "/changes/");
+	enc_url(&c.path, change->id);
+	rc = ask(j, &c, &r, err);
+	status = answer_text(r.json, "status");
+	if (rc == 0)
+		rc = status && strcmp(status, "pending") != 0;
+	http_reply_clear(&r);
+	return rc;
+}
+
+static const struct dns_sets_ops sets = {
+	.read = read_set,
+	.write = write_sets,
+	.is_done = is_everywhere,
+	.late = "Google's name servers still do not have the change: propagation_timeout may be "
+		"too short",
+};
+
+static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err)
+{
+	return dns_sets_change(j, v, n, true, &sets, err);
+}
+
+static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err)
+{
+	return dns_sets_change(j, v, n, false, &sets, err);
 }
 
 const struct dns_ops dns_gcloud = {
 	.help = "Google Cloud DNS",
 	.options = options,
-	.n_options = GCLOUD_N_OPTIONS,
+	.n_options = N_OPTIONS,
 	.ttl = 120,
 	.patience = {.timeout_ms = 180000, .interval_ms = 5000},
 	.init = init,

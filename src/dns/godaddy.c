@@ -11,7 +11,6 @@
 
 #define BASE_URL "https://api.godaddy.com"
 #define LIST_MAX ((size_t)4 << 20) /* bytes of the list of domains */
-#define YEAR_S   31536000
 
 enum {
 	API_KEY = DNS_API_OWN_OPTIONS,
@@ -33,28 +32,28 @@ static const struct setting options[N_OPTIONS] = {
 		.help = "the secret of the pair"},
 };
 
-static int authorize(const struct dns_job *j, struct dns_call *c, bool again,
-	const struct limits *l, struct error *err)
+static int authorize(
+	const void *arg, struct http_call *c, bool again, const struct limits *l, struct error *err)
 {
-	const struct dns_provider *p = j->provider;
+	const struct dns_provider *p = arg;
 
 	(void)again;
 	(void)l;
 	(void)err;
-	dns_call_header(c, "Authorization", "sso-key %s:%s", dns_value(p, API_KEY),
+	http_call_header(c, "Authorization", "sso-key %s:%s", dns_value(p, API_KEY),
 		dns_value(p, API_SECRET));
 	return 0;
 }
 
 /* {"code":"INVALID_BODY","message":"...","fields":[{"code","message","path"}],"retryAfterSec":30}
  */
-static bool explain(struct dns_reply *r)
+static bool explain(struct http_reply *r)
 {
 	struct json_object *fields = answer_member(r->json, "fields", json_type_array), *field,
 			   *wait = answer_member(r->json, "retryAfterSec", json_type_int);
 	const char *code = answer_text(r->json, "code"), *said = answer_text(r->json, "message"),
 		   *path, *detail;
-	char message[DNS_MESSAGE_SIZE];
+	char message[HTTP_MESSAGE_SIZE];
 
 	field = fields ? json_object_array_get_idx(fields, 0) : NULL;
 	path = answer_text(field, "path");
@@ -70,17 +69,15 @@ static bool explain(struct dns_reply *r)
 			detail);
 	else
 		snprintf(message, sizeof(message), "%s", said);
-	dns_reply_explain(r, code, message);
+	http_reply_explain(r, code, message);
 	if (wait && json_object_get_int64(wait) > r->retry_after_s)
 		r->retry_after_s = json_object_get_int64(wait);
-	if (r->retry_after_s > YEAR_S)
-		r->retry_after_s = YEAR_S;
 	return false;
 }
 
 static int init(struct dns_provider *p, struct error *err)
 {
-	struct dns_api *api = p->own = mem_zalloc(sizeof(*api));
+	struct http_api *api = p->own = mem_zalloc(sizeof(*api));
 
 	api->authorize = authorize;
 	api->explain = explain;
@@ -89,14 +86,13 @@ static int init(struct dns_provider *p, struct error *err)
 }
 
 /* An array of {"type","name","data","ttl"} in r->json. */
-static int read_records(const struct dns_job *j, const char *step, const char *path,
-	struct dns_reply *r, const struct limits *l, struct error *err)
+static int read_records(
+	const struct dns_job *j, struct http_call *c, struct http_reply *r, struct error *err)
 {
-	struct dns_call c = {.step = step, .method = "GET", .path = path};
-	int rc = dns_api_call(j, j->provider->own, &c, r, l, err);
+	int rc = dns_send(j, c, r, err);
 
 	if (rc == 0 && !json_object_is_type(r->json, json_type_array)) {
-		error_set(err, "%s: the answer is no list of records", step);
+		error_set(err, "%s: the answer is no list of records", r->step);
 		rc = DNS_AGAIN;
 	}
 	return rc;
@@ -106,81 +102,63 @@ static int read_records(const struct dns_job *j, const char *step, const char *p
 
 /* A domain of ours is one whose records can be read: /v1/domains/NAME itself is refused to accounts
  * that have few of them. */
-static int look(const struct dns_job *j, const char *candidate, struct dns_zone *z,
-	const struct limits *l, struct error *err)
+static int look(
+	const struct dns_job *j, const char *candidate, struct dns_zone *z, struct error *err)
 {
-	char *path = mem_printf("/v1/domains/%s/records/TXT/_acme-challenge", candidate),
-	     *step = mem_printf("looking for the domain %s", candidate);
-	struct dns_reply r;
-	int rc = read_records(j, step, path, &r, l, err);
+	struct http_call c = {.method = "GET"};
+	struct http_reply r;
+	int rc;
 
+	str_addf(&c.step, "looking for the domain %s", candidate);
+	str_addf(&c.path, "/v1/domains/%s/records/TXT/_acme-challenge", candidate);
+	rc = read_records(j, &c, &r, err);
 	if (rc == 0) {
 		dns_zone_consider(z, NULL, candidate, candidate, candidate);
 		rc = 1;
 	} else if (r.http.status == 404 || r.http.status == 422) {
 		rc = 0;
 	}
-	dns_reply_clear(&r);
-	free(step);
-	free(path);
+	http_reply_clear(&r);
 	return rc;
 }
 
 /* The sentence for a name that lies in no zone of the account. */
-static int say_missing(
-	const struct dns_job *j, const char *name, const struct limits *l, struct error *err)
+static int say_missing(const struct dns_job *j, const char *name, struct error *err)
 {
-	struct dns_call c = {.step = "listing the domains",
-		.method = "GET",
-		.path = "/v1/domains?limit=1000",
-		.max = LIST_MAX};
-	struct dns_zones_seen seen = {0};
-	struct dns_zone none = {0};
-	struct dns_reply r;
-	int rc = dns_api_call(j, j->provider->own, &c, &r, l, err);
-	size_t n = rc == 0 && json_object_is_type(r.json, json_type_array)
-			   ? json_object_array_length(r.json)
-			   : 0;
+	struct http_call c = {.method = "GET", .max = LIST_MAX};
+	struct http_reply r;
+	int rc;
 
-	for (size_t i = 0; i < n; i++) {
-		const char *zone = answer_text(json_object_array_get_idx(r.json, i), "domain");
-
-		if (zone)
-			dns_zone_consider(&none, &seen, "", zone, NULL);
-	}
+	str_addf(&c.step, "listing the domains");
+	str_addf(&c.path, "/v1/domains?limit=1000");
+	rc = dns_send(j, &c, &r, err);
 	if (rc == 0)
-		dns_zone_missing(&seen, name, err);
+		dns_zone_not_listed(&r, NULL, "domain", name, err);
 	else if (r.http.status == 403)
 		error_set(err,
 			"no zone of this account covers %s (which ones it has GoDaddy does not "
 			"tell to accounts with few domains)",
 			name);
-	dns_reply_clear(&r);
+	http_reply_clear(&r);
 	return -1;
 }
 
-static int find_zone(const struct dns_job *j, const char *name, struct dns_zone *z,
-	const struct limits *l, struct error *err)
+static int find_zone(
+	const struct dns_job *j, const char *name, struct dns_zone *z, struct error *err)
 {
-	int rc = dns_api_walk(j, name, z, look, l, err);
+	int rc = dns_api_walk(j, name, z, look, err);
 
-	return rc ? rc : say_missing(j, name, l, err);
+	return rc ? rc : say_missing(j, name, err);
 }
 
 /* --- records --- */
 
-/* The name within its zone; "@" = the zone itself. */
-static const char *within(const struct dns_txt *t, char out[DNS_NAME_SIZE])
-{
-	return *dns_relative(t->name, t->zone, out) ? out : "@";
-}
-
 /* Never without a name: that would be all TXT records of the zone. */
-static char *path_of(const struct dns_txt *t)
+static void add_path(struct str *path, const struct dns_txt *t)
 {
 	char name[DNS_NAME_SIZE];
 
-	return mem_printf("/v1/domains/%s/records/TXT/%s", t->zone, within(t, name));
+	str_addf(path, "/v1/domains/%s/records/TXT/%s", t->zone, dns_relative_or_at(t, name));
 }
 
 static bool has_value(struct json_object *record, const char *value)
@@ -197,7 +175,6 @@ static struct json_object *missing(
 	struct json_object *out = json_object_new_array();
 
 	for (size_t i = 0; i < n; i++) {
-		struct json_object *o;
 		char name[DNS_NAME_SIZE];
 		bool found = false;
 
@@ -205,12 +182,8 @@ static struct json_object *missing(
 			found = has_value(json_object_array_get_idx(there, k), v[i]->value);
 		if (found)
 			continue;
-		o = json_object_new_object();
-		json_object_object_add(o, "type", json_object_new_string("TXT"));
-		json_object_object_add(o, "name", json_object_new_string(within(v[i], name)));
-		json_object_object_add(o, "data", json_object_new_string(v[i]->value));
-		json_object_object_add(o, "ttl", json_object_new_int64(j->provider->ttl));
-		json_object_array_add(out, o);
+		json_object_array_add(out, dns_json_record(dns_relative_or_at(v[i], name), "data",
+						   v[i]->value, j->provider->ttl));
 	}
 	return out;
 }
@@ -238,96 +211,92 @@ static size_t add_others(
 
 /* Puts records to those that are there (PATCH), or in the place of all at the name (PUT, DELETE).
  * The status, where there was an answer. */
-static int write_records(const struct dns_job *j, struct dns_call *c, const struct dns_txt *t,
-	struct json_object *records, long *status, const struct limits *l, struct error *err)
+static int write_records(const struct dns_job *j, const char *doing, const char *method,
+	const struct dns_txt *t, struct json_object *records, long *status, struct error *err)
 {
-	bool patch = strcmp(c->method, "PATCH") == 0;
-	char *path = patch ? mem_printf("/v1/domains/%s/records", t->zone) : path_of(t);
-	struct dns_reply r;
+	struct http_call c = {.method = method, .adds = strcmp(method, "PATCH") == 0};
+	struct http_reply r;
 	int rc;
 
-	c->path = path;
-	c->adds = patch;
-	c->body = json_object_array_length(records) ? json_object_to_json_string(records) : NULL;
-	rc = dns_api_call(j, j->provider->own, c, &r, l, err);
+	str_addf(&c.step, "%s the TXT record of %s", doing, t->name);
+	if (c.adds)
+		str_addf(&c.path, "/v1/domains/%s/records", t->zone);
+	else
+		add_path(&c.path, t);
+	if (json_object_array_length(records))
+		c.json = json_object_get(records);
+	rc = dns_send(j, &c, &r, err);
 	*status = r.http.status;
 	if (rc < 0 && strcmp(r.code, "DUPLICATE_RECORD") == 0) /* since we have read */
 		rc = DNS_AGAIN;
-	dns_reply_clear(&r);
-	free(path);
+	http_reply_clear(&r);
 	return rc;
 }
 
 /* Others' records are not written again, unless the account may do nothing else. */
 static int add(const struct dns_job *j, struct json_object *there, struct dns_txt *const *v,
-	size_t n, const struct limits *l, struct error *err)
+	size_t n, struct error *err)
 {
-	char *step = mem_printf("adding the TXT record of %s", v[0]->name);
-	struct dns_call patch = {.step = step, .method = "PATCH"},
-			put = {.step = step, .method = "PUT"};
 	struct json_object *records = missing(j, there, v, n);
 	long status = 0;
 	int rc = 0;
 
 	if (json_object_array_length(records))
-		rc = write_records(j, &patch, v[0], records, &status, l, err);
+		rc = write_records(j, "adding", "PATCH", v[0], records, &status, err);
 	if (status == 403) {
 		add_others(records, there, v, 0);
-		rc = write_records(j, &put, v[0], records, &status, l, err);
+		rc = write_records(j, "adding", "PUT", v[0], records, &status, err);
 	}
 	json_object_put(records);
-	free(step);
 	return rc;
 }
 
 static int take_out(const struct dns_job *j, struct json_object *there, struct dns_txt *const *v,
-	size_t n, const struct limits *l, struct error *err)
+	size_t n, struct error *err)
 {
-	char *step = mem_printf("removing the TXT record of %s", v[0]->name);
 	struct json_object *records = json_object_new_array();
 	bool found = add_others(records, there, v, n), rest = json_object_array_length(records);
-	struct dns_call c = {.step = step, .method = rest ? "PUT" : "DELETE"};
 	long status = 0;
-	int rc = found ? write_records(j, &c, v[0], records, &status, l, err) : 0;
+	int rc = 0;
 
+	if (found)
+		rc = write_records(
+			j, "removing", rest ? "PUT" : "DELETE", v[0], records, &status, err);
 	if (rc < 0 && !rest && status == 404) /* gone already */
 		rc = 0;
 	json_object_put(records);
-	free(step);
 	return rc;
 }
 
 /* One order after the other, from reading to writing. */
-static int change(const struct dns_job *j, struct dns_txt *const *v, size_t n, bool adds,
-	const struct limits *l, struct error *err)
+static int change(
+	const struct dns_job *j, struct dns_txt *const *v, size_t n, bool adds, struct error *err)
 {
-	const struct dns_api *api = j->provider->own;
-	char *path = path_of(v[0]), *step = mem_printf("reading the TXT records of %s", v[0]->name);
-	struct dns_reply r = {0};
-	int rc = http_account_enter(api->account, HTTP_CHANGE, l, err);
+	const struct http_api *api = j->provider->own;
+	struct http_call c = {.method = "GET"};
+	struct http_reply r;
+	int rc;
 
-	if (rc == 0) {
-		rc = read_records(j, step, path, &r, l, err);
-		if (rc == 0)
-			rc = (adds ? add : take_out)(j, r.json, v, n, l, err);
-		http_account_leave(api->account, HTTP_CHANGE);
-	}
-	dns_reply_clear(&r);
-	free(step);
-	free(path);
+	if (http_account_enter(api->account, HTTP_CHANGE, &j->limits, err) < 0)
+		return -1;
+	str_addf(&c.step, "reading the TXT records of %s", v[0]->name);
+	add_path(&c.path, v[0]);
+	rc = read_records(j, &c, &r, err);
+	if (rc == 0)
+		rc = (adds ? add : take_out)(j, r.json, v, n, err);
+	http_reply_clear(&r);
+	http_account_leave(api->account, HTTP_CHANGE);
 	return rc;
 }
 
-static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct limits *l, struct error *err)
+static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err)
 {
-	return change(j, v, n, true, l, err);
+	return change(j, v, n, true, err);
 }
 
-static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct limits *l, struct error *err)
+static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err)
 {
-	return change(j, v, n, false, l, err);
+	return change(j, v, n, false, err);
 }
 
 const struct dns_ops dns_godaddy = {

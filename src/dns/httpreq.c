@@ -9,7 +9,7 @@
 #include "base/str.h"
 #include "dns/api.h"
 
-#define HEADERS_MAX (DNS_CALL_HEADERS - 1) /* Authorization is one, too */
+#define HEADERS_MAX (HTTP_CALL_HEADERS - 1) /* Authorization is one, too */
 
 enum {
 	MODE = DNS_API_OWN_OPTIONS,
@@ -53,32 +53,32 @@ static bool is_raw(const struct dns_provider *p)
 	return dns_value(p, MODE) != NULL;
 }
 
-static int authorize(const struct dns_job *j, struct dns_call *c, bool again,
-	const struct limits *l, struct error *err)
+static int authorize(
+	const void *arg, struct http_call *c, bool again, const struct limits *l, struct error *err)
 {
-	const struct dns_provider *p = j->provider;
+	const struct dns_provider *p = arg;
 
 	(void)again;
 	(void)l;
 	(void)err;
 	if (dns_value(p, BEARER_TOKEN))
-		dns_call_bearer(c, dns_value(p, BEARER_TOKEN));
+		http_call_bearer(c, dns_value(p, BEARER_TOKEN));
 	else if (dns_value(p, USERNAME))
-		dns_call_basic(c, dns_value(p, USERNAME), dns_value(p, PASSWORD));
+		http_call_basic(c, dns_value(p, USERNAME), dns_value(p, PASSWORD));
 	for (size_t i = 0; i < p->values[HEADERS].list.n; i++) {
 		char *name = mem_strdup(p->values[HEADERS].list.v[i]), *colon = strchr(name, ':');
 
 		*colon = '\0'; /* "name: value", see options.c */
-		dns_call_header(c, name, "%s", colon + 2);
+		http_call_header(c, name, "%s", colon + 2);
 		free(name);
 	}
 	return 0;
 }
 
 /* What is no success is told with the beginning of its body, whatever that is. */
-static bool explain(struct dns_reply *r)
+static bool explain(struct http_reply *r)
 {
-	dns_reply_explain(r, NULL, r->http.body);
+	http_reply_explain(r, NULL, r->http.body);
 	for (char *p = r->message; *p; p++) /* which would be shown as \x22 and \x0a */
 		*p = *p == '"' ? '\'' : isspace((unsigned char)*p) ? ' ' : *p;
 	return false;
@@ -135,7 +135,7 @@ static int check_header(const struct dns_provider *p, const char *line, struct e
 
 static int init(struct dns_provider *p, struct error *err)
 {
-	struct dns_api *api = p->own = mem_zalloc(sizeof(*api));
+	struct http_api *api = p->own = mem_zalloc(sizeof(*api));
 	const char *mode = dns_value(p, MODE);
 	const struct conf_strings *headers = &p->values[HEADERS].list;
 	char shown[80];
@@ -188,47 +188,36 @@ static int fill_in(
 }
 
 /* What is told twice is for the webhook to take as once: there is nothing to read it back from. */
-static int tell(const struct dns_job *j, const struct dns_txt *t, bool present,
-	const struct limits *l, struct error *err)
+static int tell(const struct dns_job *j, const struct dns_txt *t, bool present, struct error *err)
 {
 	struct json_object *o = json_object_new_object();
-	char *step = mem_printf("telling the webhook to %s the TXT record of %s",
-		present ? "present" : "clean up", t->name);
-	struct dns_call c = {.step = step,
-		.method = "POST",
-		.path = present ? "/present" : "/cleanup",
-		.plain = true};
-	struct dns_reply r = {0};
-	int rc = fill_in(o, j, t, err);
+	struct http_call c = {.method = "POST", .json = o, .plain = true};
 
-	if (rc == 0) {
-		c.body = json_object_to_json_string_ext(
-			o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-		rc = dns_api_call(j, j->provider->own, &c, &r, l, err);
+	if (fill_in(o, j, t, err) < 0) {
+		json_object_put(o);
+		return -1;
 	}
-	dns_reply_clear(&r);
-	free(step);
-	json_object_put(o);
-	return rc;
+	str_addf(&c.step, "telling the webhook to %s the TXT record of %s",
+		present ? "present" : "clean up", t->name);
+	str_addf(&c.path, present ? "/present" : "/cleanup");
+	return dns_command(j, &c, err);
 }
 
-static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct limits *l, struct error *err)
+static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err)
 {
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < n; i++)
-		rc = tell(j, v[i], true, l, err);
+		rc = tell(j, v[i], true, err);
 	return rc;
 }
 
-static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct limits *l, struct error *err)
+static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err)
 {
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < n; i++)
-		rc = tell(j, v[i], false, l, err);
+		rc = tell(j, v[i], false, err);
 	return rc;
 }
 

@@ -181,6 +181,45 @@ ldns_rr *dns_make_txt(const char *name, const char *value, uint32_t ttl, ldns_rr
 	return rr;
 }
 
+ldns_pkt *dns_update_new(const char *zone, struct error *err)
+{
+	ldns_rdf *rdf = ldns_dname_new_frm_str(zone); /* the packet takes it */
+	ldns_rr_list *none = ldns_rr_list_new();
+	ldns_pkt *p = rdf ? ldns_update_pkt_new(rdf, LDNS_RR_CLASS_IN, NULL, none, NULL) : NULL;
+
+	ldns_rr_list_free(none);
+	if (p)
+		ldns_pkt_set_id(p, dns_random_id());
+	else
+		error_set(err, "the update cannot be made");
+	return p;
+}
+
+void dns_update_add(ldns_pkt *p, const char *name, const char *value, uint32_t ttl)
+{
+	ldns_pkt_push_rr(p, LDNS_SECTION_AUTHORITY, /* where updates have theirs */
+		dns_make_txt(name, value, ttl, LDNS_RR_CLASS_IN));
+}
+
+void dns_update_delete(ldns_pkt *p, const char *name, const char *value)
+{
+	ldns_pkt_push_rr(
+		p, LDNS_SECTION_AUTHORITY, dns_make_txt(name, value, 0, LDNS_RR_CLASS_NONE));
+}
+
+void dns_update_want_no_cname(ldns_pkt *p, const char *name)
+{
+	ldns_rr *rr = ldns_rr_new();
+
+	if (!rr)
+		abort(); /* out of memory */
+	ldns_rr_set_owner(rr, ldns_dname_new_frm_str(name));
+	ldns_rr_set_type(rr, LDNS_RR_TYPE_CNAME);
+	ldns_rr_set_class(rr, LDNS_RR_CLASS_NONE);
+	ldns_rr_set_ttl(rr, 0);
+	ldns_pkt_push_rr(p, LDNS_SECTION_ANSWER, rr); /* where updates have what they require */
+}
+
 bool dns_is_above(const char *zone, const char *name)
 {
 	size_t z = strlen(zone), n = strlen(name);

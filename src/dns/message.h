@@ -39,6 +39,14 @@ bool dns_has_txt(const ldns_pkt *p, const char *value);
 /* A TXT record, in strings of 255 bytes. New. */
 ldns_rr *dns_make_txt(const char *name, const char *value, uint32_t ttl, ldns_rr_class class);
 
+/* An update of a zone (RFC 2136) with a random ID. New; NULL with a sentence. */
+ldns_pkt *dns_update_new(const char *zone, struct error *err);
+/* It adds the record; it deletes just this record (2.5.4). */
+void dns_update_add(ldns_pkt *p, const char *name, const char *value, uint32_t ttl);
+void dns_update_delete(ldns_pkt *p, const char *name, const char *value);
+/* It is refused where a CNAME stands at the name (2.4.3). */
+void dns_update_want_no_cname(ldns_pkt *p, const char *name);
+
 /* Whether `name` is `zone` or lies below it. */
 bool dns_is_above(const char *zone, const char *name);
 

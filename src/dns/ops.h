@@ -7,6 +7,7 @@
 #include "dns/propagation.h"
 #include "dns/provider.h"
 #include "dns/zone.h"
+#include "http/api.h"
 
 enum { DNS_OPTIONS_MAX = 32 };
 
@@ -42,7 +43,7 @@ struct dns_provider {
 };
 
 /* What present() and cleanup() return beside 0 and -1: has failed, and another try may do. */
-enum { DNS_AGAIN = -2 };
+enum { DNS_AGAIN = HTTP_AGAIN };
 
 struct dns_zone {
 	char name[DNS_NAME_SIZE];
@@ -68,21 +69,23 @@ struct dns_ops {
 	int (*init)(struct dns_provider *p, struct error *err);
 	void (*clear)(struct dns_provider *p);
 	enum dns_batch batch;
-	/* Records of one zone, of one name, or one. Adding what is there and removing what is not
+	/* Within the job's limits, which are always set here:
+	 *
+	 * Records of one zone, of one name, or one. Adding what is there and removing what is not
 	 * is fine; what others have at the name stays. cleanup() may be all that a process ever
 	 * calls. -1 with a sentence, or DNS_AGAIN. */
-	int (*present)(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-		const struct limits *l, struct error *err);
-	int (*cleanup)(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-		const struct limits *l, struct error *err);
+	int (*present)(
+		const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err);
+	int (*cleanup)(
+		const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err);
 	/* Name servers of its own, which know best about the zones that they serve. NULL = none.
 	 * -1 with a sentence. */
 	int (*servers)(const struct dns_provider *p, struct dns_servers *out,
 		const struct limits *l, struct error *err);
 	/* The zone of a name, as an option or the account says: 1 = found, and filled in; 0 = by
 	 * the SOA records of public DNS, then; -1 with a sentence. NULL = 0. */
-	int (*find_zone)(const struct dns_job *j, const char *name, struct dns_zone *z,
-		const struct limits *l, struct error *err);
+	int (*find_zone)(
+		const struct dns_job *j, const char *name, struct dns_zone *z, struct error *err);
 };
 
 /* NULL for what is no DNS provider. */

@@ -53,7 +53,7 @@ static size_t look_round(const struct dns_job *j, const struct dns_servers *serv
 {
 	size_t behind = 0;
 
-	for (size_t i = 0; i < servers->n && !stop_is_set(j->stop); i++) {
+	for (size_t i = 0; i < servers->n && !stop_is_set(j->limits.stop); i++) {
 		if (!servers->v[i].n || done[i] == n)
 			continue;
 		while (done[i] < n && look(&servers->v[i], v[done[i]], l, why))
@@ -71,8 +71,8 @@ int propagation_wait(const struct dns_job *j, const struct dns_servers *servers,
 	int64_t begin_ms, struct error *err)
 {
 	/* A look takes the time that it takes; what ends the waiting is looked at between them. */
-	const struct limits l = {
-		.stop = j->stop, .deadline_ms = j->deadline_ms ? j->deadline_ms : INT64_MAX};
+	const struct limits l = {.stop = j->limits.stop,
+		.deadline_ms = j->limits.deadline_ms ? j->limits.deadline_ms : INT64_MAX};
 	size_t *done = mem_zalloc(servers->n * sizeof(*done)), behind;
 	int64_t end = begin_ms + patience->timeout_ms, pause = FIRST_MS, left;
 	struct error why = {""};
@@ -80,7 +80,7 @@ int propagation_wait(const struct dns_job *j, const struct dns_servers *servers,
 
 	for (;;) {
 		behind = look_round(j, servers, done, v, n, &l, &why);
-		if (stop_is_set(j->stop)) {
+		if (stop_is_set(j->limits.stop)) {
 			error_set(err, "stopped");
 			break;
 		}
@@ -100,7 +100,7 @@ int propagation_wait(const struct dns_job *j, const struct dns_servers *servers,
 		}
 		if (pause > patience->interval_ms)
 			pause = patience->interval_ms;
-		stop_wait(j->stop, pause < left ? pause : left);
+		stop_wait(j->limits.stop, pause < left ? pause : left);
 		pause *= 2;
 	}
 	free(done);

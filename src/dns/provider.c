@@ -112,21 +112,24 @@ void dns_txts_clear(struct dns_txt *v, size_t n)
 
 static struct limits limits(const struct dns_job *j)
 {
-	return (struct limits){
-		.stop = j->stop,
-		.deadline_ms = j->deadline_ms ? j->deadline_ms : clock_mono_ms() + CALL_MS,
-	};
+	struct limits l = j->limits;
+
+	if (!l.deadline_ms)
+		l.deadline_ms = clock_mono_ms() + CALL_MS;
+	return l;
 }
 
-/* What the provider's API is asked may take as long as its records take to be seen. */
-static struct limits change_limits(const struct dns_job *j)
+/* The job for the provider. What its API is asked may take as long as its records take to be seen.
+ */
+static struct dns_job with_limits(const struct dns_job *j)
 {
-	struct limits l = limits(j);
 	int64_t patience = j->provider->patience.timeout_ms;
+	struct dns_job limited = *j;
 
-	if (!j->deadline_ms && patience > CALL_MS)
-		l.deadline_ms += patience - CALL_MS;
-	return l;
+	limited.limits = limits(j);
+	if (!j->limits.deadline_ms && patience > CALL_MS)
+		limited.limits.deadline_ms += patience - CALL_MS;
+	return limited;
 }
 
 size_t dns_at_once(const struct dns_provider *p, size_t n)
@@ -153,21 +156,20 @@ static int make_resolvers(const struct dns_job *j, struct dns_servers *resolvers
 
 /* The provider's own servers first: where they speak with authority the zone is theirs. */
 static int find_zone(const struct dns_job *j, const struct dns_servers *resolvers,
-	const struct dns_servers *own, const char *name, struct dns_zone *z, const struct limits *l,
-	struct error *err)
+	const struct dns_servers *own, const char *name, struct dns_zone *z, struct error *err)
 {
 	const struct dns_ops *ops = j->provider->ops;
-	int rc = ops->find_zone ? ops->find_zone(j, name, z, l, err) : 0;
+	int rc = ops->find_zone ? ops->find_zone(j, name, z, err) : 0;
 
 	if (rc != 0)
 		return rc < 0 ? -1 : 0;
-	if (own->n && dns_find_zone(own, true, name, z->name, l, NULL) == 0)
+	if (own->n && dns_find_zone(own, true, name, z->name, &j->limits, NULL) == 0)
 		return 0;
-	return dns_find_zone(resolvers, false, name, z->name, l, err);
+	return dns_find_zone(resolvers, false, name, z->name, &j->limits, err);
 }
 
 static int locate(const struct dns_job *j, struct dns_txt *t, const struct dns_servers *resolvers,
-	const struct dns_servers *own, const struct limits *l, struct error *err)
+	const struct dns_servers *own, struct error *err)
 {
 	char fqdn[DNS_NAME_SIZE], name[DNS_NAME_SIZE];
 	struct dns_zone zone = {0};
@@ -180,8 +182,8 @@ static int locate(const struct dns_job *j, struct dns_txt *t, const struct dns_s
 	memcpy(fqdn, t->fqdn, len);
 	fqdn[len] = '\0';
 	str_lower(fqdn);
-	if (dns_follow(resolvers, fqdn, name, l, err) < 0 ||
-		find_zone(j, resolvers, own, name, &zone, l, err) < 0) {
+	if (dns_follow(resolvers, fqdn, name, &j->limits, err) < 0 ||
+		find_zone(j, resolvers, own, name, &zone, err) < 0) {
 		free(zone.id);
 		return -1;
 	}
@@ -195,12 +197,12 @@ static int locate(const struct dns_job *j, struct dns_txt *t, const struct dns_s
 int dns_locate(const struct dns_job *j, struct dns_txt *v, size_t n, struct error *err)
 {
 	const struct dns_ops *ops = j->provider->ops;
-	const struct limits l = change_limits(j);
+	const struct dns_job limited = with_limits(j);
 	struct dns_servers resolvers = {0}, own = {0};
-	int rc = make_resolvers(j, &resolvers, &l, err);
+	int rc = make_resolvers(j, &resolvers, &limited.limits, err);
 
 	if (rc == 0 && ops->servers)
-		rc = ops->servers(j->provider, &own, &l, err);
+		rc = ops->servers(j->provider, &own, &limited.limits, err);
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		if (v[i].zone)
 			continue;
@@ -210,7 +212,7 @@ int dns_locate(const struct dns_job *j, struct dns_txt *v, size_t n, struct erro
 			v[i].zone = mem_strdup(v[i - 1].zone);
 			v[i].zone_id = mem_strdup(v[i - 1].zone_id);
 		} else {
-			rc = locate(j, &v[i], &resolvers, &own, &l, err);
+			rc = locate(&limited, &v[i], &resolvers, &own, err);
 		}
 	}
 	dns_servers_clear(&resolvers);
@@ -267,22 +269,22 @@ static bool wait_to_try_again(unsigned tries, const struct limits *l)
 	return clock_mono_ms() + wait < l->deadline_ms && !stop_wait(l->stop, wait);
 }
 
-typedef int (*operation)(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct limits *l, struct error *err);
+typedef int (*operation)(
+	const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err);
 
 static int call(const struct dns_job *j, operation op, struct dns_txt *const *v, size_t n,
-	const struct limits *l, struct error *err)
+	struct error *err)
 {
 	const unsigned most = j->provider->tries ? j->provider->tries : TRIES;
 
 	for (unsigned tries = 1;; tries++) {
-		int rc = op(j, v, n, l, err);
+		int rc = op(j, v, n, err);
 
 		if (rc == 0)
 			return 0;
-		if (stop_is_set(j->stop))
+		if (stop_is_set(j->limits.stop))
 			return error_set(err, "stopped");
-		if (rc != DNS_AGAIN || tries >= most || !wait_to_try_again(tries, l))
+		if (rc != DNS_AGAIN || tries >= most || !wait_to_try_again(tries, &j->limits))
 			return error_prefix(err, "zone %s", v[0]->zone);
 	}
 }
@@ -291,7 +293,7 @@ int dns_present(const struct dns_job *j, struct dns_txt *v, size_t n, struct err
 {
 	struct dns_txt **some = mem_zalloc(n * sizeof(struct dns_txt *));
 	const enum dns_batch batch = j->provider->ops->batch;
-	const struct limits l = change_limits(j);
+	const struct dns_job limited = with_limits(j);
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < n; i++) {
@@ -302,7 +304,7 @@ int dns_present(const struct dns_job *j, struct dns_txt *v, size_t n, struct err
 		count = batch_of(batch, v, n, i, false, some);
 		for (size_t k = 0; k < count; k++)
 			some[k]->present = true;
-		rc = call(j, j->provider->ops->present, some, count, &l, err);
+		rc = call(&limited, j->provider->ops->present, some, count, err);
 	}
 	free(some);
 	return rc;
@@ -312,7 +314,7 @@ int dns_cleanup(const struct dns_job *j, struct dns_txt *v, size_t n, struct err
 {
 	struct dns_txt **some = mem_zalloc(n * sizeof(struct dns_txt *));
 	const enum dns_batch batch = j->provider->ops->batch;
-	const struct limits l = change_limits(j);
+	const struct dns_job limited = with_limits(j);
 	struct error why;
 	int rc = 0;
 
@@ -324,7 +326,7 @@ int dns_cleanup(const struct dns_job *j, struct dns_txt *v, size_t n, struct err
 		count = batch_of(batch, v, n, i, true, some);
 		if (!count)
 			continue;
-		if (call(j, j->provider->ops->cleanup, some, count, &l, &why) == 0) {
+		if (call(&limited, j->provider->ops->cleanup, some, count, &why) == 0) {
 			for (size_t k = 0; k < count; k++)
 				some[k]->present = false;
 		} else if (rc == 0) {

@@ -50,9 +50,9 @@ int dns_start_programs(const struct conf *c, const char *user, struct error *err
 struct dns_job {
 	const struct dns_provider *provider;
 	const struct conf_autocert *autocert; /* resolvers, propagation */
-	const struct stop *stop;              /* NULL = never */
-	int64_t deadline_ms; /* clock_mono_ms(); 0 = half a minute for each call, and what
-			      * propagation.timeout says for dns_wait() */
+	/* A deadline of 0 = half a minute for each call, and what propagation.timeout says for
+	 * dns_wait(). */
+	struct limits limits;
 	/* Progress of dns_wait(): "ns1.example.org has all 2 records of zone example.org". NULL =
 	 * nobody listens. */
 	void (*say)(void *arg, const char *text);

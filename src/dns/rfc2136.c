@@ -1,16 +1,13 @@
 /* The provider `rfc2136`: dynamic updates (RFC 2136) signed with TSIG (RFC 8945), over TCP. */
-#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "dns/ops.h"
 #include "dns/tsig.h"
 
-#define FILE_MAX   ((size_t)64 << 10)
 #define TIMEOUT_MS 10000 /* of one update, unless dns_timeout is given */
 
 enum {
@@ -78,20 +75,6 @@ static int read_server(const struct dns_provider *p, struct own *own, struct err
 	return 0;
 }
 
-static int read_key_file(struct own *own, const char *path, struct error *err)
-{
-	size_t len;
-	char *text = file_read(path, FILE_MAX, &len, err);
-	int rc;
-
-	if (!text)
-		return error_prefix(err, "tsig_file");
-	rc = tsig_key_parse(&own->key, text, err);
-	OPENSSL_cleanse(text, len);
-	free(text);
-	return rc < 0 ? error_prefix(err, "tsig_file: %s", path) : 0;
-}
-
 static int read_key(const struct dns_provider *p, struct own *own, struct error *err)
 {
 	const char *file = dns_value(p, TSIG_FILE), *name = dns_value(p, TSIG_KEY),
@@ -104,7 +87,7 @@ static int read_key(const struct dns_provider *p, struct own *own, struct error 
 			: secret ? "tsig_secret"
 				 : "tsig_algorithm");
 	if (file)
-		return read_key_file(own, file, err);
+		return tsig_key_read(&own->key, file, err) < 0 ? error_prefix(err, "tsig_file") : 0;
 	if (!name != !secret)
 		return error_set(err,
 			"%s is missing: a TSIG key has both, tsig_key and tsig_secret",
@@ -162,8 +145,8 @@ static int servers(const struct dns_provider *p, struct dns_servers *out, const 
 }
 
 /* The longest of `zones` that the name lies in. */
-static int find_zone(const struct dns_job *j, const char *name, struct dns_zone *z,
-	const struct limits *l, struct error *err)
+static int find_zone(
+	const struct dns_job *j, const char *name, struct dns_zone *z, struct error *err)
 {
 	const struct conf_strings *zones = &j->provider->values[ZONES].list;
 	const char *best = NULL;
@@ -172,7 +155,6 @@ static int find_zone(const struct dns_job *j, const char *name, struct dns_zone 
 		if (dns_is_above(zones->v[i], name) &&
 			(!best || strlen(zones->v[i]) > strlen(best)))
 			best = zones->v[i];
-	(void)l;
 	(void)err;
 	if (best)
 		snprintf(z->name, sizeof(z->name), "%s", best);
@@ -181,55 +163,22 @@ static int find_zone(const struct dns_job *j, const char *name, struct dns_zone 
 
 /* --- updates --- */
 
-/* "No CNAME stands at the name" (RFC 2136, 2.4.3): a server would ignore a TXT record that is added
- * there, and say that all is well. */
-static ldns_rr *make_prerequisite(const char *name)
-{
-	ldns_rr *rr = ldns_rr_new();
-
-	if (!rr)
-		abort(); /* out of memory */
-	ldns_rr_set_owner(rr, ldns_dname_new_frm_str(name));
-	ldns_rr_set_type(rr, LDNS_RR_TYPE_CNAME);
-	ldns_rr_set_class(rr, LDNS_RR_CLASS_NONE);
-	ldns_rr_set_ttl(rr, 0);
-	return rr;
-}
-
-/* All records into one message: to be added, or each just itself to be deleted (2.5.4). */
+/* All records into one message. Where a CNAME stands a server would ignore a TXT record that is
+ * added, and say that all is well. */
 static ldns_pkt *make_update(
 	struct dns_txt *const *v, size_t n, uint32_t ttl, bool add, struct error *err)
 {
-	ldns_rr_list *before = ldns_rr_list_new(), *records = ldns_rr_list_new();
-	ldns_rdf *zone = ldns_dname_new_frm_str(v[0]->zone); /* the packet takes it */
-	ldns_pkt *p;
+	ldns_pkt *p = dns_update_new(v[0]->zone, err);
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; p && i < n; i++) {
 		if (add && (!i || strcmp(v[i]->name, v[i - 1]->name) != 0))
-			ldns_rr_list_push_rr(before, make_prerequisite(v[i]->name));
-		ldns_rr_list_push_rr(records, dns_make_txt(v[i]->name, v[i]->value, add ? ttl : 0,
-						      add ? LDNS_RR_CLASS_IN : LDNS_RR_CLASS_NONE));
+			dns_update_want_no_cname(p, v[i]->name);
+		if (add)
+			dns_update_add(p, v[i]->name, v[i]->value, ttl);
+		else
+			dns_update_delete(p, v[i]->name, v[i]->value);
 	}
-	p = zone ? ldns_update_pkt_new(zone, LDNS_RR_CLASS_IN, before, records, NULL) : NULL;
-	ldns_rr_list_deep_free(before);
-	ldns_rr_list_deep_free(records);
-	if (p)
-		ldns_pkt_set_id(p, dns_random_id());
-	else
-		error_set(err, "the update cannot be made");
 	return p;
-}
-
-static int explain_refusal(const struct own *own, const struct dns_txt *t, struct error *err)
-{
-	if (own->key.name)
-		return error_set(err,
-			"answers REFUSED: the key \"%s\" may not change %s there: grant it "
-			"(in BIND: update-policy or allow-update of the zone)",
-			own->key.name, t->name);
-	return error_set(err,
-		"answers REFUSED: it takes no unsigned update of %s: set tsig_key and tsig_secret",
-		t->name);
 }
 
 /* The first record stands for all of them. */
@@ -240,7 +189,16 @@ static int explain(
 
 	switch (ldns_pkt_get_rcode(p)) {
 	case LDNS_RCODE_NOERROR: return 0;
-	case LDNS_RCODE_REFUSED: return explain_refusal(own, t, err);
+	case LDNS_RCODE_REFUSED:
+		if (own->key.name)
+			return error_set(err,
+				"answers REFUSED: the key \"%s\" may not change %s there: grant "
+				"it (in BIND: update-policy or allow-update of the zone)",
+				own->key.name, t->name);
+		return error_set(err,
+			"answers REFUSED: it takes no unsigned update of %s: set tsig_key and "
+			"tsig_secret",
+			t->name);
 	case LDNS_RCODE_NOTAUTH:
 		return error_set(err,
 			"answers NOTAUTH: it is not the primary server of the zone %s: nameserver "
@@ -282,28 +240,23 @@ static int check_answer(const struct own *own, const uint8_t *wire, size_t len,
 	return rc;
 }
 
-/* To the server's addresses, one after the other, until one can be reached. */
-static uint8_t *send_update(const struct dns_provider *p, const uint8_t *wire, size_t len,
-	size_t *answer_len, const struct limits *l, bool *again, struct error *err)
+static uint8_t *send_update(const struct dns_job *j, const uint8_t *wire, size_t len,
+	size_t *answer_len, bool *again, struct error *err)
 {
-	const struct own *own = p->own;
+	const struct own *own = j->provider->own;
 	struct dns_servers list = {0};
 	uint8_t *answer = NULL;
 
 	*again = true;
-	if (servers(p, &list, l, err) == 0)
-		for (size_t i = 0; i < list.v[0].n && !answer; i++) {
-			const struct limits within = limits_within(l, own->timeout_ms);
-
-			answer = dns_exchange(
-				&list.v[0].v[i], wire, len, answer_len, &within, again, err);
-		}
+	if (servers(j->provider, &list, &j->limits, err) == 0)
+		answer = dns_server_exchange(
+			&list.v[0], wire, len, answer_len, own->timeout_ms, &j->limits, again, err);
 	dns_servers_clear(&list);
 	return answer;
 }
 
-static int update(const struct dns_job *j, struct dns_txt *const *v, size_t n, bool add,
-	const struct limits *l, struct error *err)
+static int update(
+	const struct dns_job *j, struct dns_txt *const *v, size_t n, bool add, struct error *err)
 {
 	const struct own *own = j->provider->own;
 	ldns_pkt *p = make_update(v, n, j->provider->ttl, add, err);
@@ -324,7 +277,7 @@ static int update(const struct dns_job *j, struct dns_txt *const *v, size_t n, b
 		error_set(err, "the update cannot be written as a message");
 		goto out;
 	}
-	answer = send_update(j->provider, wire, len, &answer_len, l, &again, err);
+	answer = send_update(j, wire, len, &answer_len, &again, err);
 	if (answer)
 		rc = check_answer(own, answer, answer_len, p, mac, v[0], err);
 	else
@@ -339,16 +292,14 @@ out:
 	return rc;
 }
 
-static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct limits *l, struct error *err)
+static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err)
 {
-	return update(j, v, n, true, l, err);
+	return update(j, v, n, true, err);
 }
 
-static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct limits *l, struct error *err)
+static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err)
 {
-	return update(j, v, n, false, l, err);
+	return update(j, v, n, false, err);
 }
 
 const struct dns_ops dns_rfc2136 = {

@@ -1,36 +1,41 @@
-/* The provider `route53`: its options, its requests, and its zones. */
-#include "dns/route53.h"
-
+/* The provider `route53`: Amazon's Route 53, with its API of 2013-04-01. Sets are written as a
+ * whole: read, merged and written again, all of a zone in one change, and nobody else of this
+ * process in between. */
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/enc.h"
 #include "base/mem.h"
+#include "cloud/aws.h"
+#include "dns/sets.h"
 
-#define TRIES_MAX 20 /* of struct dns_provider */
+#define VERSION "/2013-04-01"
+#define XMLNS   "https://route53.amazonaws.com/doc/2013-04-01/"
 
-static const struct setting options[R53_N_OPTIONS] = {
+enum {
+	HOSTED_ZONE_ID = DNS_BASE_URL + AWS_N_SETTINGS,
+	PRIVATE_ZONE,
+	WAIT_FOR_SYNC,
+	N_OPTIONS,
+};
+
+static const struct setting options[N_OPTIONS] = {
 	DNS_API_OPTIONS("AWS_", "ROUTE53_", {"AWS_ENDPOINT_URL_ROUTE_53", "AWS_ENDPOINT_URL"}),
-	AWS_OPTIONS,
-	[R53_HOSTED_ZONE_ID] = {.key = "hosted_zone_id",
+	AWS_SETTINGS(DNS_BASE_URL),
+	[HOSTED_ZONE_ID] = {.key = "hosted_zone_id",
 		.env = {"AWS_HOSTED_ZONE_ID"},
 		.help = "the zone, where one name is there twice, or zones may not be listed"},
-	[R53_PRIVATE_ZONE] = {.key = "private_zone",
+	[PRIVATE_ZONE] = {.key = "private_zone",
 		.env = {"AWS_PRIVATE_ZONE"},
 		.type = SETTING_BOOL,
 		.fallback = "false",
 		.help = "looks for private zones instead of public ones"},
-	[R53_WAIT_FOR_SYNC] = {.key = "wait_for_record_sets_changed",
+	[WAIT_FOR_SYNC] = {.key = "wait_for_record_sets_changed",
 		.env = {"AWS_WAIT_FOR_RECORD_SETS_CHANGED"},
 		.type = SETTING_BOOL,
 		.fallback = "true",
 		.help = "waits until Route 53 says that its servers have the record"},
-	[R53_MAX_RETRIES] = {.key = "max_retries",
-		.env = {"AWS_MAX_RETRIES"},
-		.type = SETTING_SECONDS,
-		.fallback = "5",
-		.help = "how often a request is tried again, 1 to 19 times"},
 };
 
 static void clear(struct dns_provider *p)
@@ -39,52 +44,38 @@ static void clear(struct dns_provider *p)
 	free(p->own);
 }
 
-const char *route53_zone_id(const char *id)
+/* The id alone, which has a path in front in lists of zones. */
+static const char *bare_id(const char *id)
 {
 	return str_starts(id, "/hostedzone/") ? id + strlen("/hostedzone/") : id;
 }
 
 static int init(struct dns_provider *p, struct error *err)
 {
-	const char *zone = dns_value(p, R53_HOSTED_ZONE_ID);
+	const char *zone = dns_value(p, HOSTED_ZONE_ID);
 	struct aws *a = p->own = mem_zalloc(sizeof(*a));
 
-	p->tries = 1 + (unsigned)strtoul(dns_value(p, R53_MAX_RETRIES), NULL, 10);
-	if (p->tries > TRIES_MAX)
-		return error_set(err, "max_retries: %s are too many, 1 to %d are possible",
-			dns_value(p, R53_MAX_RETRIES), TRIES_MAX - 1);
-	for (const char *c = zone ? route53_zone_id(zone) : ""; *c; c++)
+	for (const char *c = zone ? bare_id(zone) : ""; *c; c++)
 		if (!isalnum((unsigned char)*c))
 			return error_set(err,
 				"hosted_zone_id: \"%.60s\" is no id: it has letters and digits, "
 				"like Z0123456789ABCDEFGHIJ",
 				zone);
 	/* Five requests a second for an account, whatever it does beside this. */
-	return aws_init(p, a, 5, 1000, err);
+	if (aws_init(a, &p->values[DNS_BASE_URL], p->name, 5, 1000, err) < 0)
+		return -1;
+	p->tries = a->api.tries;
+	return 0;
 }
 
-int route53_ask(const struct dns_job *j, struct dns_call *c, const char *root, struct xml **out,
-	const struct limits *l, struct error *err)
+static int ask(const struct dns_job *j, struct http_call *c, const char *root, struct xml **out,
+	struct error *err)
 {
-	const struct aws *a = j->provider->own;
-	struct dns_reply r;
-	int rc;
-
-	c->plain = true;
-	rc = dns_api_call(j, &a->api, c, &r, l, err);
-	*out = rc == 0 ? xml_parse(r.http.body, r.http.len, err) : NULL;
-	dns_reply_clear(&r);
-	if (rc == 0 && !*out)
-		return error_prefix(err, "%s", c->step);
-	if (rc == 0 && strcmp((*out)->name, root) != 0) {
-		rc = error_set(err, "%s: the answer is no %s: is base_url right?", c->step, root);
-		xml_free(*out);
-		*out = NULL;
-	}
-	return rc;
+	return aws_ask(j->provider->own, c, root, out, &j->limits, err);
 }
 
-bool route53_is_name(const char *shown, const char *name)
+/* Whether a name of an answer is `name`: with a dot at its end, and \052 for "*" and the like. */
+static bool is_name(const char *shown, const char *name)
 {
 	for (; shown && *shown; name++) {
 		int c = *shown++;
@@ -105,25 +96,19 @@ bool route53_is_name(const char *shown, const char *name)
 
 /* A page of the zones from a name on, in the order of their labels from the right. NULL: all;
  * `id`: the one to begin with of those of the same name. */
-static int list_zones(const struct dns_job *j, const char *step, const char *name, const char *id,
-	struct xml **out, const struct limits *l, struct error *err)
+static int list_zones(const struct dns_job *j, const char *name, const char *id, struct xml **out,
+	struct error *err)
 {
-	struct str path = {0};
-	struct dns_call c = {.step = step, .method = "GET"};
-	int rc;
+	struct http_call c = {.method = "GET"};
 
-	str_addf(&path, R53_VERSION "/hostedzonesbyname?");
+	str_addf(&c.step, name ? "looking for the zone %s" : "listing the zones", name);
+	str_addf(&c.path, VERSION "/hostedzonesbyname?");
 	if (name)
-		str_addf(&path, "dnsname=");
-	enc_url(&path, name ? name : "");
+		http_add_field(&c.path, "dnsname", name);
 	if (id)
-		str_addf(&path, "&hostedzoneid=");
-	enc_url(&path, id ? id : "");
-	str_addf(&path, "%smaxitems=100", name ? "&" : "");
-	c.path = path.data;
-	rc = route53_ask(j, &c, "ListHostedZonesByNameResponse", out, l, err);
-	str_clear(&path);
-	return rc;
+		http_add_field(&c.path, "hostedzoneid", id);
+	http_add_field(&c.path, "maxitems", "100");
+	return ask(j, &c, "ListHostedZonesByNameResponse", out, err);
 }
 
 static bool is_wanted(const struct dns_job *j, const struct xml *zone)
@@ -131,67 +116,53 @@ static bool is_wanted(const struct dns_job *j, const struct xml *zone)
 	const char *is_private = xml_text(zone, "Config/PrivateZone");
 
 	return (is_private && strcmp(is_private, "true") == 0) ==
-	       dns_is_true(j->provider, R53_PRIVATE_ZONE);
+	       dns_is_true(j->provider, PRIVATE_ZONE);
 }
 
-/* Takes those that have the name; how many they are. */
-static size_t take_zones(
-	const struct dns_job *j, const struct xml *page, const char *candidate, struct dns_zone *z)
+static int look(
+	const struct dns_job *j, const char *candidate, struct dns_zone *z, struct error *err)
 {
-	const struct xml *zone = xml_find(page, "HostedZones/HostedZone");
+	char *next = NULL;
 	size_t found = 0;
 
-	for (; zone; zone = xml_next(zone)) {
-		const char *id = xml_text(zone, "Id");
-
-		if (!id || !route53_is_name(xml_text(zone, "Name"), candidate) ||
-			!is_wanted(j, zone))
-			continue;
-		dns_zone_consider(z, NULL, candidate, candidate, route53_zone_id(id));
-		found++;
-	}
-	return found;
-}
-
-static int look(const struct dns_job *j, const char *candidate, struct dns_zone *z,
-	const struct limits *l, struct error *err)
-{
-	char *step = mem_printf("looking for the zone %s", candidate), *next = NULL;
-	size_t found = 0;
-	int rc;
-
-	do {
+	do { /* all pages of those that have the name */
 		struct xml *page;
+		int rc = list_zones(j, candidate, next, &page, err);
 
-		rc = list_zones(j, step, candidate, next, &page, l, err);
 		free(next);
 		next = NULL;
 		if (rc < 0)
-			break;
-		found += take_zones(j, page, candidate, z);
-		if (route53_is_name(xml_text(page, "NextDNSName"), candidate))
+			return -1;
+		for (const struct xml *zone = xml_find(page, "HostedZones/HostedZone"); zone;
+			zone = xml_next(zone)) {
+			const char *id = xml_text(zone, "Id");
+
+			if (!id || !is_name(xml_text(zone, "Name"), candidate) ||
+				!is_wanted(j, zone))
+				continue;
+			dns_zone_consider(z, NULL, candidate, candidate, bare_id(id));
+			found++;
+		}
+		if (is_name(xml_text(page, "NextDNSName"), candidate))
 			next = mem_strdup(xml_text(page, "NextHostedZoneId"));
 		xml_free(page);
 	} while (next);
-	if (rc == 0 && found > 1)
-		rc = error_set(err,
+	if (found > 1)
+		return error_set(err,
 			"the zone %s is there %zu times in this account: set hosted_zone_id",
 			candidate, found);
-	free(step);
-	return rc < 0 ? -1 : found == 1;
+	return found == 1;
 }
 
 /* The sentence for a name that lies in no zone of the account. */
-static int say_missing(
-	const struct dns_job *j, const char *name, const struct limits *l, struct error *err)
+static int say_missing(const struct dns_job *j, const char *name, struct error *err)
 {
-	bool wants_private = dns_is_true(j->provider, R53_PRIVATE_ZONE);
+	bool wants_private = dns_is_true(j->provider, PRIVATE_ZONE);
 	struct dns_zones_seen seen = {0};
 	struct dns_zone none = {0}, twin = {0};
 	struct xml *page;
-	char what[ERROR_MAX];
 
-	if (list_zones(j, "listing the zones", NULL, NULL, &page, l, err) < 0)
+	if (list_zones(j, NULL, NULL, &page, err) < 0)
 		return -1;
 	for (const struct xml *zone = xml_find(page, "HostedZones/HostedZone"); zone;
 		zone = xml_next(zone)) {
@@ -204,45 +175,148 @@ static int say_missing(
 	}
 	xml_free(page);
 	dns_zone_missing(&seen, name, err);
-	if (twin.id) {
-		snprintf(what, sizeof(what), "%s", err ? err->text : "");
-		error_set(err, "%.700s; %s is a %s zone: set private_zone to %s", what, twin.name,
+	if (twin.id)
+		error_append(err, "%s is a %s zone: set private_zone to %s", twin.name,
 			wants_private ? "public" : "private", wants_private ? "false" : "true");
-	}
 	free(twin.id);
 	return -1;
 }
 
-static int find_zone(const struct dns_job *j, const char *name, struct dns_zone *z,
-	const struct limits *l, struct error *err)
+static int find_zone(
+	const struct dns_job *j, const char *name, struct dns_zone *z, struct error *err)
 {
-	const char *id = dns_value(j->provider, R53_HOSTED_ZONE_ID);
+	const char *id = dns_value(j->provider, HOSTED_ZONE_ID);
 	int rc;
 
 	if (id) { /* its name is public DNS's to say */
-		z->id = mem_strdup(route53_zone_id(id));
+		z->id = mem_strdup(bare_id(id));
 		return 0;
 	}
-	rc = dns_api_walk(j, name, z, look, l, err);
-	return rc ? rc : say_missing(j, name, l, err);
+	rc = dns_api_walk(j, name, z, look, err);
+	return rc ? rc : say_missing(j, name, err);
 }
 
-static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct limits *l, struct error *err)
+/* --- sets --- */
+
+/* The list begins at the name, be there a set of it or not. */
+static int read_set(const struct dns_job *j, struct dns_set *s, struct error *err)
 {
-	return route53_change(j, v, n, true, l, err);
+	struct http_call c = {.method = "GET"};
+	const struct xml *x, *record;
+	const char *type, *ttl;
+	struct xml *answer;
+	int rc;
+
+	str_addf(&c.step, "reading the TXT set of %s", s->t->name);
+	str_addf(&c.path, VERSION "/hostedzone/%s/rrset?maxitems=1&name=", s->t->zone_id);
+	enc_url(&c.path, s->t->name);
+	str_addf(&c.path, ".&type=TXT");
+	rc = ask(j, &c, "ListResourceRecordSetsResponse", &answer, err);
+	x = xml_find(answer, "ResourceRecordSets/ResourceRecordSet");
+	type = xml_text(x, "Type");
+	if (!type || strcmp(type, "TXT") != 0 || !is_name(xml_text(x, "Name"), s->t->name))
+		goto out;
+	record = xml_find(x, "ResourceRecords/ResourceRecord");
+	ttl = xml_text(x, "TTL");
+	if (xml_find(x, "SetIdentifier") || !record || !ttl) {
+		rc = error_set(err,
+			"the TXT set of %s has a routing policy or is an alias, and is not to be "
+			"written over: remove it, or let a CNAME lead the challenge elsewhere",
+			s->t->name);
+		goto out;
+	}
+	s->ttl = (uint32_t)strtoul(ttl, NULL, 10);
+	for (; record; record = xml_next(record))
+		if (xml_text(record, "Value"))
+			dns_set_add(&s->old, xml_text(record, "Value"));
+out:
+	xml_free(answer);
+	return rc;
 }
 
-static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n,
-	const struct limits *l, struct error *err)
+/* What is deleted has to be told as it is. */
+static void add_set(struct str *body, const struct dns_set *s)
 {
-	return route53_change(j, v, n, false, l, err);
+	const struct conf_strings *values = s->wanted.n ? &s->wanted : &s->old;
+
+	str_addf(body, "<Change><Action>%s</Action><ResourceRecordSet><Name>",
+		s->wanted.n ? "UPSERT" : "DELETE");
+	xml_encode(body, s->t->name);
+	str_addf(body, ".</Name><Type>TXT</Type><TTL>%u</TTL><ResourceRecords>", s->ttl);
+	for (size_t i = 0; i < values->n; i++) {
+		str_addf(body, "<ResourceRecord><Value>");
+		xml_encode(body, values->v[i]);
+		str_addf(body, "</Value></ResourceRecord>");
+	}
+	str_addf(body, "</ResourceRecords></ResourceRecordSet></Change>");
+}
+
+static int write_sets(const struct dns_job *j, struct dns_change *change, struct error *err)
+{
+	struct http_call c = {.method = "POST", .content_type = "application/xml", .adds = true};
+	const struct dns_txt *t = change->sets[0].t;
+	struct xml *answer;
+	int rc;
+
+	str_addf(&c.step, "changing the TXT sets of %s", t->zone);
+	str_addf(&c.path, VERSION "/hostedzone/%s/rrset/", t->zone_id);
+	str_addf(&c.body, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+			  "<ChangeResourceRecordSetsRequest xmlns=\"" XMLNS "\"><ChangeBatch>"
+			  "<Changes>");
+	for (size_t i = 0; i < change->n; i++)
+		add_set(&c.body, &change->sets[i]);
+	str_addf(&c.body, "</Changes></ChangeBatch></ChangeResourceRecordSetsRequest>");
+	rc = ask(j, &c, "ChangeResourceRecordSetsResponse", &answer, err);
+	if (change->add && dns_is_true(j->provider, WAIT_FOR_SYNC))
+		change->id = mem_strdup(xml_text(answer, "ChangeInfo/Id"));
+	xml_free(answer);
+	return rc;
+}
+
+static int is_everywhere(
+	const struct dns_job *j, const struct dns_change *change, struct error *err)
+{
+	const char *id = change->id, *status;
+	struct http_call c = {.method = "GET"};
+	struct xml *answer;
+	int rc;
+
+	str_addf(&c.step, "asking whether the change is everywhere");
+	str_addf(&c.path, VERSION "/change/");
+	enc_url(&c.path, str_starts(id, "/change/") ? id + strlen("/change/") : id);
+	if (ask(j, &c, "GetChangeResponse", &answer, err) < 0)
+		return -1;
+	status = xml_text(answer, "ChangeInfo/Status");
+	rc = status && strcmp(status, "INSYNC") == 0;
+	xml_free(answer);
+	return rc;
+}
+
+static const struct dns_sets_ops sets = {
+	.read = read_set,
+	.write = write_sets,
+	.is_done = is_everywhere,
+	.late = "Route 53 has not brought the change to all of its servers yet: let it have more "
+		"time with propagation_timeout, or set wait_for_record_sets_changed to false",
+	/* A change has at most 1000 values and 32000 characters in them, and replacing counts
+	 * twice. */
+	.room = 12000,
+};
+
+static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err)
+{
+	return dns_sets_change(j, v, n, true, &sets, err);
+}
+
+static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err)
+{
+	return dns_sets_change(j, v, n, false, &sets, err);
 }
 
 const struct dns_ops dns_route53 = {
 	.help = "Amazon Route 53",
 	.options = options,
-	.n_options = R53_N_OPTIONS,
+	.n_options = N_OPTIONS,
 	.ttl = 10,
 	.patience = {.timeout_ms = 120000, .interval_ms = 4000},
 	.init = init,

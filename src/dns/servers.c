@@ -214,3 +214,16 @@ ldns_pkt *dns_server_ask(const struct dns_server *s, const char *name, ldns_rr_t
 		error_set(err, "stopped");
 	return p;
 }
+
+uint8_t *dns_server_exchange(const struct dns_server *s, const uint8_t *wire, size_t len,
+	size_t *answer_len, int64_t each_ms, const struct limits *l, bool *again, struct error *err)
+{
+	uint8_t *answer = NULL;
+
+	for (size_t i = 0; i < s->n && !answer; i++) {
+		const struct limits within = limits_within(l, each_ms);
+
+		answer = dns_exchange(&s->v[i], wire, len, answer_len, &within, again, err);
+	}
+	return answer;
+}

@@ -33,5 +33,10 @@ void dns_servers_clear(struct dns_servers *s);
 /* dns_ask(), of one of its addresses after the other. */
 ldns_pkt *dns_server_ask(const struct dns_server *s, const char *name, ldns_rr_type type,
 	const struct limits *l, struct error *err);
+/* dns_exchange(), with one of its addresses after the other, `each_ms` for each, until one can be
+ * reached. */
+uint8_t *dns_server_exchange(const struct dns_server *s, const uint8_t *wire, size_t len,
+	size_t *answer_len, int64_t each_ms, const struct limits *l, bool *again,
+	struct error *err);
 
 #endif

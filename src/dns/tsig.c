@@ -9,12 +9,14 @@
 #include <strings.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "dns/message.h"
 
 #define FUDGE_S    300  /* RFC 8945, 10 */
 #define SECRET_MAX 4096 /* of base64 */
+#define FILE_MAX   ((size_t)64 << 10)
 
 enum { TSIG_ALGORITHM, TSIG_TIME, TSIG_FUDGE, TSIG_MAC, TSIG_ID, TSIG_ERROR, TSIG_OTHER };
 enum { BADSIG = 16, BADKEY = 17, BADTIME = 18 }; /* RFC 8945, 3 */
@@ -82,6 +84,20 @@ int tsig_key_set(struct tsig_key *k, const char *name, const char *algorithm, co
 		return 0;
 	tsig_key_clear(k);
 	return -1;
+}
+
+int tsig_key_read(struct tsig_key *k, const char *path, struct error *err)
+{
+	size_t len;
+	char *text = file_read(path, FILE_MAX, &len, err);
+	int rc;
+
+	if (!text)
+		return -1;
+	rc = tsig_key_parse(k, text, err);
+	OPENSSL_cleanse(text, len);
+	free(text);
+	return rc < 0 ? error_prefix(err, "%s", path) : 0;
 }
 
 void tsig_key_clear(struct tsig_key *k)

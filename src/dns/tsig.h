@@ -22,6 +22,8 @@ int tsig_key_set(struct tsig_key *k, const char *name, const char *algorithm, co
 	struct error *err);
 /* The same from a file of tsig-keygen's form: key "name" { algorithm X; secret "..."; }; */
 int tsig_key_parse(struct tsig_key *k, const char *text, struct error *err);
+/* The same, of the file itself; the sentence names it. Blocking. */
+int tsig_key_read(struct tsig_key *k, const char *path, struct error *err);
 void tsig_key_clear(struct tsig_key *k); /* wipes the secret */
 
 /* Signs, and returns the MAC, which checking the answer needs (new: ldns_rdf_deep_free), or NULL.

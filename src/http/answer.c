@@ -4,6 +4,7 @@
 #include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define DEPTH_MAX 32
 #define YEAR      (INT64_C(365) * 86400)
@@ -44,6 +45,19 @@ struct json_object *answer_member(struct json_object *o, const char *key, enum j
 		!json_object_is_type(m, type))
 		return NULL;
 	return m;
+}
+
+struct json_object *answer_member_any_case(
+	struct json_object *o, const char *key, enum json_type type)
+{
+	if (!json_object_is_type(o, json_type_object))
+		return NULL;
+	json_object_object_foreach(o, name, value)
+	{
+		if (strcasecmp(name, key) == 0 && json_object_is_type(value, type))
+			return value;
+	}
+	return NULL;
 }
 
 const char *answer_text(struct json_object *o, const char *key)

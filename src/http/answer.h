@@ -16,6 +16,9 @@ int answer_json(
 	const char *text, size_t len, size_t max, struct json_object **out, struct error *err);
 /* A member of an object, borrowed; NULL where there is none, or one of another type. */
 struct json_object *answer_member(struct json_object *o, const char *key, enum json_type type);
+/* The same, by its name in any letter case. */
+struct json_object *answer_member_any_case(
+	struct json_object *o, const char *key, enum json_type type);
 /* A member that is a text. */
 const char *answer_text(struct json_object *o, const char *key);
 

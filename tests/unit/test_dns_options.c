@@ -223,7 +223,7 @@ static const char *zone_of(const struct dns_provider *p, const char *name)
 	static struct dns_zone z;
 	const struct dns_job j = {.provider = p};
 
-	return p->ops->find_zone(&j, name, &z, NULL, NULL) == 1 ? z.name : "none";
+	return p->ops->find_zone(&j, name, &z, NULL) == 1 ? z.name : "none";
 }
 
 /* It fills what the options leave out; bare numbers are seconds there. */

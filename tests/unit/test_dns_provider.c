@@ -237,13 +237,13 @@ static void no_time_for_it(void **state)
 	for (size_t i = 0; i < UPDATES_MAX; i++)
 		f.z.rcodes[i] = LDNS_RCODE_SERVFAIL;
 	assert_int_equal(dns_locate(&f.job, &t, 1, &f.err), 0);
-	f.job.deadline_ms = clock_mono_ms() + 1;
+	f.job.limits.deadline_ms = clock_mono_ms() + 1;
 	assert_int_equal(dns_present(&f.job, &t, 1, &f.err), -1);
 	assert_true(f.z.n <= 1);
 	assert_int_equal(stop_init(&stop, &f.err), 0);
 	stop_set(&stop);
-	f.job.deadline_ms = 0;
-	f.job.stop = &stop;
+	f.job.limits.deadline_ms = 0;
+	f.job.limits.stop = &stop;
 	assert_int_equal(dns_present(&f.job, &t, 1, &f.err), -1);
 	assert_string_equal(f.err.text, "stopped");
 	assert_int_equal(dns_wait(&f.job, &t, 1, &f.err), -1);

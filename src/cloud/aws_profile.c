@@ -7,7 +7,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "dns/aws.h"
+#include "cloud/aws.h"
 
 #define FILE_MAX ((size_t)256 << 10)
 
@@ -15,11 +15,8 @@ void aws_keys_clear(struct aws_keys *k)
 {
 	char *all[] = {k->id, k->secret, k->session};
 
-	for (size_t i = 0; i < 3; i++) {
-		if (all[i])
-			OPENSSL_cleanse(all[i], strlen(all[i]));
-		free(all[i]);
-	}
+	for (size_t i = 0; i < 3; i++)
+		http_wipe(all[i]);
 	*k = (struct aws_keys){0};
 }
 
@@ -111,13 +108,13 @@ static int read_file(
 	return 0;
 }
 
-/* The option's, or that in the home folder; NULL where there is none. New. */
-static char *path_of(const struct dns_provider *p, size_t row, const char *name)
+/* The setting's, or that in the home folder; NULL where there is none. New. */
+static char *path_of(const struct aws *a, size_t row, const char *name)
 {
 	const char *home = getenv("HOME");
 
-	if (dns_value(p, row))
-		return mem_strdup(dns_value(p, row));
+	if (aws_text(a, row))
+		return mem_strdup(aws_text(a, row));
 	return home && *home ? mem_printf("%s/.aws/%s", home, name) : NULL;
 }
 
@@ -148,19 +145,19 @@ static int judge(struct profile *p, bool named, const char *credentials, const c
 		credentials && config ? "" : " (HOME is not set: give shared_credentials_file)");
 }
 
-int aws_profile_keys(const struct dns_provider *p, struct aws_keys *k, struct error *err)
+int aws_profile_keys(const struct aws *a, struct aws_keys *k, struct error *err)
 {
-	const char *name = dns_value(p, AWS_PROFILE);
+	const char *name = aws_text(a, AWS_PROFILE);
 	struct profile found = {.name = name ? name : "default"};
-	char *credentials = path_of(p, AWS_CREDENTIALS_FILE, "credentials"),
-	     *config = path_of(p, AWS_CONFIG_FILE, "config");
+	char *credentials = path_of(a, AWS_CREDENTIALS_FILE, "credentials"),
+	     *config = path_of(a, AWS_CONFIG_FILE, "config");
 	int rc = 0;
 
 	if (credentials)
-		rc = read_file(&found, credentials, false, dns_value(p, AWS_CREDENTIALS_FILE), err);
+		rc = read_file(&found, credentials, false, aws_text(a, AWS_CREDENTIALS_FILE), err);
 	/* Keys are not put together from both. */
 	if (rc == 0 && config && !found.keys.id)
-		rc = read_file(&found, config, true, dns_value(p, AWS_CONFIG_FILE), err);
+		rc = read_file(&found, config, true, aws_text(a, AWS_CONFIG_FILE), err);
 	if (rc == 0)
 		rc = judge(&found, name, credentials, config, err);
 	if (rc == 1)

@@ -9,7 +9,7 @@
 
 #include "base/enc.h"
 #include "base/mem.h"
-#include "dns/aws.h"
+#include "cloud/aws.h"
 
 #define ALGORITHM "AWS4-HMAC-SHA256"
 
@@ -55,7 +55,7 @@ static void add_path(struct str *s, const char *path, size_t len)
 }
 
 /* What is signed of the request; its headers are those that `c` has by now. */
-static void add_request(struct str *s, const struct dns_call *c, const char *url, const char *date,
+static void add_request(struct str *s, const struct http_call *c, const char *url, const char *date,
 	const struct aws_keys *k, const char *signed_headers)
 {
 	const char *host = strstr(url, "://") + 3, *path = host + strcspn(host, "/?"),
@@ -68,7 +68,7 @@ static void add_request(struct str *s, const struct dns_call *c, const char *url
 		host, date);
 	if (k->session)
 		str_addf(s, "x-amz-security-token:%s\n", k->session);
-	hex_hash(hash, c->body ? c->body : "");
+	hex_hash(hash, http_call_body(c) ? http_call_body(c) : "");
 	str_addf(s, "\n%s\n%s", signed_headers, hash);
 }
 
@@ -86,11 +86,10 @@ static void sign(char out[HEX_SIZE], const char *secret, const char *day, const 
 	str_hex(out, key, HASH);
 	OPENSSL_cleanse(key, sizeof(key));
 	OPENSSL_cleanse(next, sizeof(next));
-	OPENSSL_cleanse(first, strlen(first));
-	free(first);
+	http_wipe(first);
 }
 
-void aws_sign(struct dns_call *c, const char *url, const struct aws_keys *k,
+void aws_sign(struct http_call *c, const char *url, const struct aws_keys *k,
 	const struct aws_scope *s, int64_t now)
 {
 	const char *host = strstr(url, "://") + 3,
@@ -110,15 +109,14 @@ void aws_sign(struct dns_call *c, const char *url, const struct aws_keys *k,
 	sign(signature, k->secret, day, s, text);
 
 	/* Given, so that what is signed is what is sent, with a port or without. */
-	dns_call_header(c, "Host", "%.*s", (int)strcspn(host, "/?"), host);
-	dns_call_header(c, "X-Amz-Date", "%s", date);
+	http_call_header(c, "Host", "%.*s", (int)strcspn(host, "/?"), host);
+	http_call_header(c, "X-Amz-Date", "%s", date);
 	if (k->session)
-		dns_call_header(c, "X-Amz-Security-Token", "%s", k->session);
-	dns_call_header(c, "Authorization",
+		http_call_header(c, "X-Amz-Security-Token", "%s", k->session);
+	http_call_header(c, "Authorization",
 		ALGORITHM " Credential=%s/%s, SignedHeaders=%s, Signature=%s", k->id, scope, names,
 		signature);
-	OPENSSL_cleanse(request.data, request.len); /* the session token */
-	str_clear(&request);
+	http_wipe(request.data); /* it has the session token */
 	free(scope);
 	free(text);
 }

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "dns/aws.h"
+#include "cloud/aws.h"
 
 #define NOW     1440938160 /* 2015-08-30 12:36:00 */
 #define SESSION "AQoDYXdzEPT/session+token=="
@@ -35,7 +35,7 @@ static const struct {
 		"57f3681d1e8105ac703d4c3d91a966b9e3d1e7d8dd2d6c9a2ee14dba820c2d48"},
 };
 
-static const char *header(const struct dns_call *c, const char *name)
+static const char *header(const struct http_call *c, const char *name)
 {
 	for (size_t i = 0; i < c->n_headers; i++)
 		if (strcmp(c->headers[i].name, name) == 0)
@@ -51,7 +51,7 @@ static void signs(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
-		struct dns_call c = {.method = requests[i].method, .body = requests[i].body};
+		struct http_call c = {.method = requests[i].method};
 		struct aws_keys k = {.id = id,
 			.secret = secret,
 			.session = requests[i].session ? session : NULL};
@@ -60,6 +60,8 @@ static void signs(void **state)
 					  "Signature=%s",
 			requests[i].headers, requests[i].signature);
 
+		if (requests[i].body)
+			str_addf(&c.body, "%s", requests[i].body);
 		aws_sign(&c, requests[i].url, &k, &scope, NOW);
 		assert_string_equal(header(&c, "Authorization"), wanted);
 		assert_string_equal(header(&c, "Host"), requests[i].host);
@@ -72,6 +74,7 @@ static void signs(void **state)
 			free(c.headers[h].name);
 			free(c.headers[h].value);
 		}
+		str_clear(&c.body);
 		free(wanted);
 	}
 }
