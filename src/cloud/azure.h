@@ -24,6 +24,7 @@ enum {
 	AZURE_OIDC_REQUEST_TOKEN,
 	AZURE_SUBSCRIPTION_ID,
 	AZURE_RESOURCE_GROUP,
+	AZURE_DISCOVERY_FILTER,
 	AZURE_N_SETTINGS,
 };
 
@@ -89,7 +90,11 @@ enum {
 		.help = "where the zones are; else all subscriptions are looked through"},         \
 	[FIRST + AZURE_RESOURCE_GROUP] = {.key = "resource_group",                                 \
 		.env = {"AZURE_RESOURCE_GROUP"},                                                   \
-		.help = "where in the subscription; else all groups are looked through"}
+		.help = "where in the subscription; else all groups are looked through"},          \
+	[FIRST + AZURE_DISCOVERY_FILTER] = {.key = "service_discovery_filter",                     \
+		.env = {"AZURE_SERVICEDISCOVERY_FILTER"},                                          \
+		.help = "zones are found by Resource Graph, and have to pass this part of the "    \
+			"query, such as where tags.env == 'prod'"}
 /* clang-format on */
 
 enum azure_auth {

@@ -1,4 +1,5 @@
-/* Which resources there are, as Azure's Resource Manager lists them. */
+/* Which resources there are, as Azure's Resource Manager lists them, or its Resource Graph finds
+ * them. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 
 #define LIST_MAX  ((size_t)4 << 20)
 #define PAGES_MAX 100
+#define PAGE_ROWS 1000 /* the most that Resource Graph gives at once */
 
 struct search {
 	const struct azure *a;
@@ -47,11 +49,11 @@ static void on_subscription(struct search *s, struct json_object *o)
 			mem_strdup(id);
 }
 
-/* The entries of an answer, within what one search may read. */
-static int take_page(struct search *s, const struct http_reply *r,
+/* The entries of an answer's member, within what one search may read. */
+static int take_page(struct search *s, const struct http_reply *r, const char *member,
 	void (*on_entry)(struct search *s, struct json_object *o), struct error *err)
 {
-	struct json_object *values = answer_member(r->json, "value", json_type_array);
+	struct json_object *values = answer_member(r->json, member, json_type_array);
 
 	if (!values)
 		return error_set(err, "%s: the answer has no list", r->step);
@@ -97,7 +99,7 @@ static int list(struct search *s, char *path,
 		rc = http_send(&s->a->api, &c, &r, s->l, err);
 		*status = r.http.status;
 		if (rc == 0)
-			rc = take_page(s, &r, on_entry, err);
+			rc = take_page(s, &r, "value", on_entry, err);
 		free(path);
 		path = next_path(&s->a->api, r.json);
 		http_reply_clear(&r);
@@ -143,6 +145,69 @@ static int list_all(struct search *s, long *status, struct error *err)
 	return rc == 0 && refused && !s->taken ? -1 : rc;
 }
 
+/* --- Resource Graph --- */
+
+/* A text of its query language. */
+static void add_condition(struct str *query, const char *column, const char *text)
+{
+	if (!text)
+		return;
+	str_addf(query, "\n| where %s =~ \"", column);
+	for (; *text; text++)
+		str_addf(query, "%s%c", strchr("\"\\", *text) ? "\\" : "", *text);
+	str_addf(query, "\"");
+}
+
+static struct json_object *make_query(const struct search *s, int64_t skip)
+{
+	struct json_object *o = json_object_new_object(), *options = json_object_new_object();
+	struct str query = {0};
+
+	str_addf(&query, "resources");
+	add_condition(&query, "type", s->q->kind);
+	add_condition(&query, "subscriptionId", azure_text(s->a, AZURE_SUBSCRIPTION_ID));
+	add_condition(&query, "resourceGroup", azure_text(s->a, AZURE_RESOURCE_GROUP));
+	str_addf(&query, "\n| %s\n| project id, name, properties",
+		azure_text(s->a, AZURE_DISCOVERY_FILTER));
+	json_object_object_add(o, "query", json_object_new_string(query.data));
+	json_object_object_add(options, "resultFormat", json_object_new_string("objectArray"));
+	json_object_object_add(options, "$top", json_object_new_int64(PAGE_ROWS));
+	json_object_object_add(options, "$skip", json_object_new_int64(skip));
+	json_object_object_add(o, "options", options);
+	str_clear(&query);
+	return o;
+}
+
+static int ask_graph(struct search *s, long *status, struct error *err)
+{
+	int64_t seen = 0, total;
+	int rc;
+
+	do {
+		struct http_call c = {
+			.method = "POST", .json = make_query(s, seen), .max = LIST_MAX};
+		struct json_object *rows, *records;
+		struct http_reply r;
+
+		str_addf(&c.step, "%s", s->q->step);
+		str_addf(&c.path,
+			"/providers/Microsoft.ResourceGraph/resources?api-version=2021-03-01");
+		rc = http_send(&s->a->api, &c, &r, s->l, err);
+		*status = r.http.status;
+		if (rc == 0)
+			rc = take_page(s, &r, "data", on_resource, err);
+		rows = answer_member(r.json, "data", json_type_array);
+		records = answer_member(r.json, "totalRecords", json_type_int);
+		total = records ? json_object_get_int64(records) : 0;
+		if (rows && json_object_array_length(rows))
+			seen += (int64_t)json_object_array_length(rows);
+		else
+			total = 0;
+		http_reply_clear(&r);
+	} while (rc == 0 && seen < total);
+	return rc;
+}
+
 int azure_find(const struct azure *a, const struct azure_query *q, long *status,
 	const struct limits *l, struct error *err)
 {
@@ -150,5 +215,7 @@ int azure_find(const struct azure *a, const struct azure_query *q, long *status,
 	const char *subscription = azure_text(a, AZURE_SUBSCRIPTION_ID);
 
 	*status = 0;
+	if (azure_text(a, AZURE_DISCOVERY_FILTER))
+		return ask_graph(&s, status, err);
 	return subscription ? list_of(&s, subscription, status, err) : list_all(&s, status, err);
 }

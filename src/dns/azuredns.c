@@ -120,7 +120,8 @@ static int find_zone(
 {
 	const struct azure *a = j->provider->own;
 	/* Of which the zone is known, or public DNS can tell it, where it may not be looked for. */
-	bool has_group = azure_text(a, AZURE_RESOURCE_GROUP);
+	bool has_group =
+		azure_text(a, AZURE_RESOURCE_GROUP) && !azure_text(a, AZURE_DISCOVERY_FILTER);
 	struct search s = {.name = name, .only = dns_value(j->provider, ZONE_NAME), .zone = z};
 	struct azure_query q = {
 		.kind = kind(j), .version = version(j), .take = take_zone, .arg = &s};

@@ -1,6 +1,7 @@
 """Azure's Resource Manager with its DNS, and those who issue tokens for it, in memory: Entra ID at
 /TENANT, a virtual machine's identity at /metadata, an App Service's at /msi, another OIDC issuer
 at /oidc."""
+import re
 import socket
 import ssl
 import threading
@@ -46,6 +47,8 @@ class Azure(dnsapi.DnsApi):
         super().__init__(*args, **kw)
         self.private_zones, self.page_size = [], 100
         self.places = {}  # {zone: [(subscription, group)]}
+        self.tags = {}  # {zone: {tag: value}}
+        self.queries = []  # of Resource Graph
         self.refused = set()  # subscriptions and groups whose zones may not be listed
         self.sets = {}  # {(kind, zone, name): {"etag", "properties"}}
         self.tokens, self.old_tokens, self.issued = set(), set(), []
@@ -182,6 +185,8 @@ class Azure(dnsapi.DnsApi):
         if words == ["subscriptions"] and request.method == "GET":
             assert version == "2020-01-01"
             return self.page(request, [{"subscriptionId": s} for s in (OTHER, SUBSCRIPTION)])
+        if words == ["providers", "microsoft.resourcegraph", "resources"] and request.method == "POST":
+            return self.query(request)
         subscription, group, rest = words[1], None, words[2:]
         if rest[0] == "resourcegroups":
             group, rest = parts[3].lower(), rest[2:]
@@ -216,6 +221,36 @@ class Azure(dnsapi.DnsApi):
             if place[1] == subscription and group in (None, place[2].lower())
         ]
         return self.page(request, zones)
+
+    def query(self, request):
+        """Resource Graph, with as much of its language as is needed here."""
+        assert request.query == {"api-version": "2021-03-01"}, request.query
+        options, query = request.json["options"], request.json["query"]
+        self.queries.append(query)
+        table, *steps, last = [step.strip() for step in query.split("\n|")]
+        assert (table, last) == ("resources", "project id, name, properties"), query
+        rows = [
+            {
+                **self.show_zone(kind, zone, subscription, group),
+                "type": f"microsoft.network/{kind}",
+                "subscriptionId": subscription,
+                "resourceGroup": group.lower(),
+                **{f"tags.{tag}": value for tag, value in self.tags.get(zone, {}).items()},
+            }
+            for kind in KINDS
+            for zone, subscription, group in self.zones_of(kind)
+        ]
+        for step in steps:
+            match = re.fullmatch(r"""where (\S+) (==|=~) (["'])(.*)\3""", step)
+            if not match:
+                raise Refused(refusal(400, "BadRequest", f"Query is invalid: {step}"))
+            column, how, value = match[1], match[2], match[4]
+            change = str.lower if how == "=~" else str
+            rows = [row for row in rows if change(row.get(column, "")) == change(value)]
+        assert options["resultFormat"] == "objectArray" and options["$top"] == 1000
+        begin = options["$skip"]
+        data = [{key: row[key] for key in ("id", "name", "properties")} for row in rows[begin : begin + self.page_size]]
+        return Answer(200, {"totalRecords": len(rows), "count": len(data), "data": data, "resultTruncated": "false"})
 
     def page(self, request, entries):
         """Links have the host that the API believes to have."""

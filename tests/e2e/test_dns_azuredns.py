@@ -365,6 +365,56 @@ class TestAzure(providers.Suite):
         said = self.bad(dns("dns present", NAME, VALUES[0], options=options))
         assert "zone_name: there is no zone example.test" in said
 
+    def test_service_discovery_filter(self, dns, api):
+        """Zones are found by Resource Graph, those that pass: the longest one does not."""
+        name = "_acme-challenge.sub.example.test"
+        api.tags = {"example.test": {"env": "prod"}, "sub.example.test": {"env": "dev"}}
+        options = {**self.options(api), "service_discovery_filter": 'where tags.env == "prod"'}
+        self.good(dns("dns present", name, VALUES[0], options=options))
+        assert list(api.sets) == [("dnszones", "example.test", "_acme-challenge.sub")]
+        self.good(dns("dns cleanup", name, VALUES[0], options=options))
+        assert not [r for r in api.requests if r.startswith(LIST)]
+        assert api.queries[0].split("\n") == [
+            "resources",
+            '| where type =~ "Microsoft.Network/dnsZones"',
+            f'| where subscriptionId =~ "{SUBSCRIPTION}"',
+            '| where tags.env == "prod"',
+            "| project id, name, properties",
+        ]
+        said = self.bad(dns("dns present", "_acme-challenge.challenge.test", VALUES[0], options=options))
+        assert "no zone of this account covers _acme-challenge.challenge.test: it has example.test" in said
+
+    def test_filter_within_a_group(self, dns, api):
+        """Nor is a zone_name taken that does not pass."""
+        api.tags = {"example.test": {"env": "prod"}}
+        options = {**self.options(api), "resource_group": GROUP, "zone_name": "example.test"}
+        self.both(dns, api, {**options, "service_discovery_filter": "where tags.env == 'prod'"})
+        assert f'| where resourceGroup =~ "{GROUP}"' in api.queries[0]
+        options["service_discovery_filter"] = "where tags.env == 'dev'"
+        said = self.bad(dns("dns present", NAME, VALUES[0], options=options))
+        assert "zone_name: there is no zone example.test" in said
+        options["service_discovery_filter"] = "were tags.env == 'dev'"
+        said = self.bad(dns("dns present", NAME, VALUES[0], options=options))
+        assert "HTTP 400: BadRequest: Query is invalid: were tags.env" in said
+
+    def test_filter_of_many_zones(self, dns, api):
+        """All subscriptions, page by page; from the environment."""
+        options = self.options(api)
+        del options["subscription_id"]
+        api.page_size = 2
+        api.zones[:] = [*(f"z{i}.test" for i in range(4)), "example.test"]
+        api.tags = {zone: {"env": "prod"} for zone in api.zones}
+        api.places["example.test"] = [(OTHER, "two")]
+        self.both(dns, api, options, env={"AZURE_SERVICEDISCOVERY_FILTER": "where tags.env == 'prod'"})
+        assert len(api.queries) == 6 and "subscriptionId" not in api.queries[0]
+
+    @pytest.mark.parametrize("what", ({}, {"data": {}}, {"totalRecords": 9, "data": []}))
+    def test_query_without_zones(self, dns, api, what):
+        api.fail("POST /arm/providers", Answer(200, what), times=-1)
+        options = {**self.options(api), "service_discovery_filter": "where true"}
+        said = self.bad(dns("dns present", NAME, VALUES[0], options=options))
+        assert "the answer has no list" in said or "it has none at all" in said
+
     def test_private_zone(self, dns, api):
         """Its own kind of resource, beside a public one of the same name."""
         api.private_zones = ["example.test"]
