@@ -59,14 +59,24 @@ bad:
 	return NULL;
 }
 
-void enc_url(struct str *s, const char *text)
+static void add_encoded(struct str *s, const char *text, size_t len, const char *plain)
 {
-	for (; *text; text++) {
-		unsigned char c = (unsigned char)*text;
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)text[i];
 
-		if (isalnum(c) || (c && strchr("-._~", c)))
-			str_add(s, text, 1);
+		if (isalnum(c) || (c && strchr(plain, c)))
+			str_add(s, &text[i], 1);
 		else
 			str_addf(s, "%%%02X", c);
 	}
+}
+
+void enc_url(struct str *s, const char *text)
+{
+	add_encoded(s, text, strlen(text), "-._~");
+}
+
+void enc_url_path(struct str *s, const char *path, size_t len)
+{
+	add_encoded(s, path, len, "-._~/");
 }

@@ -16,5 +16,7 @@ uint8_t *enc_base64url_decode(const char *text, size_t *len, struct error *err);
 
 /* Appends a text, with everything but letters, digits and -._~ as %XX. */
 void enc_url(struct str *s, const char *text);
+/* The same for the first `len` bytes of a path, whose slashes stay. */
+void enc_url_path(struct str *s, const char *path, size_t len);
 
 #endif

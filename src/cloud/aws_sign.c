@@ -30,30 +30,6 @@ static void hmac(unsigned char out[HASH], const void *key, size_t len, const cha
 		abort(); /* out of memory */
 }
 
-/* The path as it is sent has each segment encoded once more. */
-static void add_path(struct str *s, const char *path, size_t len)
-{
-	const char *end = path + len;
-
-	if (!len)
-		str_add(s, "/", 1);
-	while (path < end) {
-		size_t n = 0;
-		char *segment;
-
-		if (*path == '/') {
-			str_add(s, path++, 1);
-			continue;
-		}
-		while (path + n < end && path[n] != '/')
-			n++;
-		segment = mem_strndup(path, n);
-		enc_url(s, segment);
-		free(segment);
-		path += n;
-	}
-}
-
 /* What is signed of the request; its headers are those that `c` has by now. */
 static void add_request(struct str *s, const struct http_call *c, const char *url, const char *date,
 	const struct aws_keys *k, const char *signed_headers)
@@ -63,7 +39,9 @@ static void add_request(struct str *s, const struct http_call *c, const char *ur
 	char hash[HEX_SIZE];
 
 	str_addf(s, "%s\n", c->method);
-	add_path(s, path, (size_t)(query - path));
+	if (query == path)
+		str_addf(s, "/");
+	enc_url_path(s, path, (size_t)(query - path)); /* once more than it is sent */
 	str_addf(s, "\n%s\nhost:%.*s\nx-amz-date:%s\n", *query ? query + 1 : "", (int)(path - host),
 		host, date);
 	if (k->session)

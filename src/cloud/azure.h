@@ -132,7 +132,4 @@ struct azure_query {
 int azure_find(const struct azure *a, const struct azure_query *q, long *status,
 	const struct limits *l, struct error *err);
 
-/* Appends a path, whose names may have characters that a URL may not. */
-void azure_add_path(struct str *s, const char *path);
-
 #endif

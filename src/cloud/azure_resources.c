@@ -20,21 +20,6 @@ struct search {
 	struct conf_strings subscriptions;
 };
 
-void azure_add_path(struct str *s, const char *path)
-{
-	for (;; path++) {
-		size_t len = strcspn(path, "/");
-		char *part = mem_strndup(path, len);
-
-		enc_url(s, part);
-		free(part);
-		path += len;
-		if (!*path)
-			return;
-		str_add(s, "/", 1);
-	}
-}
-
 static void on_resource(struct search *s, struct json_object *o)
 {
 	s->taken += s->q->take(s->q->arg, o);

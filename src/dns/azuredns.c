@@ -156,7 +156,7 @@ static void add_path(struct str *path, const struct dns_job *j, const struct dns
 	char relative[DNS_NAME_SIZE];
 
 	if (t->zone_id) {
-		azure_add_path(path, t->zone_id);
+		enc_url_path(path, t->zone_id, strlen(t->zone_id)); /* groups have odd names */
 	} else {
 		str_addf(path, "/subscriptions/");
 		enc_url(path, azure_text(a, AZURE_SUBSCRIPTION_ID));

@@ -91,6 +91,9 @@ static void test_url(void **state)
 	enc_url(&s, " &=/?%+\xc3\xa4");
 	assert_string_equal(s.data, "aZ09-._~%20%26%3D%2F%3F%25%2B%C3%A4");
 	str_clear(&s);
+	enc_url_path(&s, "/a (b)/c?d", 8);
+	assert_string_equal(s.data, "/a%20%28b%29/c");
+	str_clear(&s);
 }
 
 int main(void)
