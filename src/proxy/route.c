@@ -20,11 +20,13 @@ static void build_target(struct target *t, const char *key, const struct conf_se
 	if (conf->address.kind != ADDRESS_NAME) {
 		t->endpoints = mem_zalloc(sizeof(*t->endpoints));
 		t->n = address_to_endpoint(&conf->address, t->endpoints, NULL) == 0;
-		return;
+	} else {
+		found = resolve(arg, &conf->address);
+		t->n = found ? found->n : 0;
+		t->endpoints = t->n ? mem_dup(found->v, found->n * sizeof(*found->v)) : NULL;
 	}
-	found = resolve(arg, &conf->address);
-	t->n = found ? found->n : 0;
-	t->endpoints = t->n ? mem_dup(found->v, found->n * sizeof(*found->v)) : NULL;
+	if (t->n)
+		server_begin(t->server);
 }
 
 static char *key_of(const struct conf_route *route)
@@ -83,6 +85,7 @@ struct routes *routes_build(const struct conf *conf, const char *const *listener
 {
 	struct routes *r = mem_zalloc(sizeof(*r));
 
+	servers_begin(servers);
 	atomic_init(&r->refs, 1);
 	r->n = conf->n_routes;
 	r->v = mem_zalloc(r->n * sizeof(*r->v));

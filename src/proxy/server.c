@@ -33,24 +33,36 @@ static int compare_servers(const void *a, const void *b)
 	return strcmp(((const struct server *)a)->key, ((const struct server *)b)->key);
 }
 
+void servers_begin(struct servers *all)
+{
+	all->build++;
+}
+
 struct server *servers_get(
 	struct servers *all, const char *route_key, const struct address *address)
 {
 	char *key = mem_printf("%s|%s", route_key, address->text);
 	const struct server wanted = {.key = key};
 	struct server *const *found = tfind(&wanted, &all->tree, compare_servers);
-	struct server *s;
+	struct server *s = found ? *found : NULL;
 
-	if (found) {
-		free(key);
-		return server_ref(*found);
+	/* One that left and is back is a new one; the other is still there for its sessions. */
+	if (s && all->build - s->build > 1) {
+		tdelete(s, &all->tree, compare_servers);
+		server_unref(s);
+		s = NULL;
 	}
-	s = mem_zalloc(sizeof(*s));
-	atomic_init(&s->refs, 1);
-	s->key = key;
-	address_copy(&s->address, address);
-	if (!tsearch(s, &all->tree, compare_servers))
-		abort(); /* out of memory */
+	if (s) {
+		free(key);
+	} else {
+		s = mem_zalloc(sizeof(*s));
+		atomic_init(&s->refs, 1);
+		s->key = key;
+		address_copy(&s->address, address);
+		if (!tsearch(s, &all->tree, compare_servers))
+			abort(); /* out of memory */
+	}
+	s->build = all->build;
 	return server_ref(s);
 }
 
@@ -98,6 +110,22 @@ bool server_set_down(struct server *s, bool down)
 		return false;
 	atomic_store_explicit(&s->since, clock_wall_s(), memory_order_relaxed);
 	return true;
+}
+
+bool server_set_mode(struct server *s, enum server_mode mode)
+{
+	if (atomic_exchange_explicit(&s->mode, (int)mode, memory_order_relaxed) == (int)mode)
+		return false;
+	atomic_store_explicit(&s->since, clock_wall_s(), memory_order_relaxed);
+	return true;
+}
+
+void server_begin(struct server *s)
+{
+	int_fast64_t never = 0;
+
+	atomic_compare_exchange_strong_explicit(
+		&s->since, &never, clock_wall_s(), memory_order_relaxed, memory_order_relaxed);
 }
 
 bool server_failed(struct server *s, unsigned fall)

@@ -22,22 +22,27 @@ enum server_mode { /* by hand */
 
 struct server {
 	atomic_uint refs;
-	char *key; /* its identity: the route's key and the address */
+	char *key;      /* its identity: the route's key and the address */
+	uint64_t build; /* of the registry: when it was asked for last. Control thread */
 	struct address address;
 	atomic_uint_fast64_t active, connects, failures;
 	atomic_uint failed;            /* connects in a row */
 	atomic_bool down;              /* taken out: they, or its checks, failed too often */
 	atomic_int mode;               /* enum server_mode */
-	atomic_int_fast64_t since;     /* Unix seconds: when `down` or `mode` changed; 0 = never */
+	atomic_int_fast64_t since;     /* Unix seconds: when `down` or `mode` changed, else when it
+					* got an address; 0 = it has had none yet */
 	atomic_int_fast64_t warm_from; /* ms; slow start began; 0 = it takes its whole share */
 };
 
 /* Control's registry of all servers, by key. Control thread only. */
 struct servers {
-	void *tree; /* of tsearch() */
+	void *tree;     /* of tsearch() */
+	uint64_t build; /* counts the times that the routes were built */
 };
 
-/* The server with this key, made when new. New reference. */
+/* The routes are built anew: those that servers_get() is not asked for are no longer theirs. */
+void servers_begin(struct servers *all);
+/* The server with this key, made when the routes had none of it before. New reference. */
 struct server *servers_get(
 	struct servers *all, const char *route_key, const struct address *address);
 void servers_sweep(struct servers *all); /* forgets those that nobody else refers to */
@@ -65,6 +70,10 @@ static inline void server_connected(struct server *s)
 bool server_failed(struct server *s, unsigned fall);
 /* Down, or up again; `since` is set. False when it was so already. Any thread. */
 bool server_set_down(struct server *s, bool down);
+/* The same by hand. Control thread. */
+bool server_set_mode(struct server *s, enum server_mode mode);
+/* It has an address: when nothing was known of it before, its state begins. Control thread. */
+void server_begin(struct server *s);
 
 extern const char *const server_mode_names[SERVER_MODES]; /* "enabled", ... */
 

@@ -51,6 +51,33 @@ static void test_registry(void **state)
 		address_clear(&a[i]);
 }
 
+/* A server that left the routes and is back is another one, also where a session has the first. */
+static void test_back_again(void **state)
+{
+	struct address a = address("127.0.0.1:1");
+	struct servers all = {0};
+	struct server *s, *again;
+
+	(void)state;
+	servers_begin(&all);
+	s = servers_get(&all, "a.test", &a);
+	server_set_mode(s, SERVER_DRAIN);
+	servers_begin(&all);
+	again = servers_get(&all, "a.test", &a);
+	assert_ptr_equal(again, s);
+	server_unref(again);
+	servers_begin(&all);
+	servers_begin(&all);
+	again = servers_get(&all, "a.test", &a);
+	assert_ptr_not_equal(again, s);
+	assert_int_equal(again->mode, SERVER_ENABLED);
+	assert_string_equal(s->address.text, "127.0.0.1:1");
+	server_unref(s);
+	server_unref(again);
+	servers_clear(&all);
+	address_clear(&a);
+}
+
 static void test_failures_in_a_row(void **state)
 {
 	struct address a = address("127.0.0.1:1");
@@ -76,8 +103,35 @@ static void test_failures_in_a_row(void **state)
 	assert_true(server_is_usable(s));
 	for (int i = 0; i < 100; i++)
 		assert_false(server_failed(s, 0)); /* never */
-	s->mode = SERVER_DRAIN;
+	server_unref(s);
+	servers_clear(&all);
+	address_clear(&a);
+}
+
+static void test_by_hand(void **state)
+{
+	struct address a = address("127.0.0.1:1");
+	struct servers all = {0};
+	struct server *s = servers_get(&all, "a.test", &a);
+
+	(void)state;
+	assert_int_equal(s->since, 0);
+	server_begin(s);
+	assert_true(s->since > 0);
+	s->since = 1;
+	server_begin(s); /* it has begun */
+	assert_false(server_set_mode(s, SERVER_ENABLED));
+	assert_int_equal(s->since, 1);
+	assert_true(server_set_mode(s, SERVER_DRAIN));
 	assert_false(server_is_usable(s));
+	assert_true(s->since > 1);
+	assert_true(server_set_mode(s, SERVER_DISABLED));
+	assert_false(server_is_usable(s));
+	server_set_down(s, true);
+	assert_true(server_set_mode(s, SERVER_ENABLED));
+	assert_false(server_is_usable(s)); /* what its health says holds */
+	server_set_down(s, false);
+	assert_true(server_is_usable(s));
 	server_unref(s);
 	servers_clear(&all);
 	address_clear(&a);
@@ -87,7 +141,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_registry),
+		cmocka_unit_test(test_back_again),
 		cmocka_unit_test(test_failures_in_a_row),
+		cmocka_unit_test(test_by_hand),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
