@@ -93,25 +93,44 @@ static void print_listeners(struct json_object *status)
 	table_print(&t);
 }
 
-/* The first host, and how many there are beyond it. */
+/* Its key, and how many hosts there are beyond the one that is in it. */
 static char *route_name(struct json_object *route)
 {
-	struct json_object *hosts = at(route, "/hosts");
-	size_t n = hosts ? json_object_array_length(hosts) : 0;
+	uint64_t n = number(route, "/hosts_total");
 
 	if (n > 1)
-		return mem_printf("%s +%zu", text(route, "/hosts/0"), n - 1);
-	return mem_strdup(text(route, "/hosts/0"));
+		return mem_printf("%s +%" PRIu64, text(route, "/key"), n - 1);
+	return mem_strdup(text(route, "/key"));
+}
+
+static char *state_of(struct json_object *server)
+{
+	const char *state = text(server, "/state");
+	bool down = json_object_get_boolean(at(server, "/down"));
+
+	return mem_printf("%s%s", state, down && strcmp(state, "down") != 0 ? ", down" : "");
+}
+
+static char *since_of(struct json_object *server, int64_t now)
+{
+	int64_t t = json_object_get_int64(at(server, "/since"));
+	char ago[32];
+
+	if (!t)
+		return mem_strdup("-");
+	return mem_printf("%s ago", table_duration(ago, now > t ? (uint64_t)(now - t) : 0));
 }
 
 static void print_routes(struct json_object *status)
 {
 	struct json_object *list = at(status, "/routes");
-	struct table t = {.columns = 6};
+	struct table t = {.columns = 7};
 	size_t n = list ? json_object_array_length(list) : 0;
+	int64_t now = clock_wall_s();
 
 	table_add(&t, (char *[]){mem_strdup("ROUTE"), mem_strdup("SERVER"), mem_strdup("STATE"),
-			      mem_strdup("NOW"), mem_strdup("CONNECTS"), mem_strdup("FAILURES")});
+			      mem_strdup("SINCE"), mem_strdup("NOW"), mem_strdup("CONNECTS"),
+			      mem_strdup("FAILURES")});
 	for (size_t i = 0; i < n; i++) {
 		struct json_object *r = json_object_array_get_idx(list, i);
 		struct json_object *servers = at(r, "/servers");
@@ -119,11 +138,10 @@ static void print_routes(struct json_object *status)
 
 		for (size_t j = 0; j < m; j++) {
 			struct json_object *s = json_object_array_get_idx(servers, j);
-			bool up = json_object_get_boolean(at(s, "/up"));
 
 			table_add(&t, (char *[]){j ? mem_strdup("") : route_name(r),
-					      mem_strdup(text(s, "/address")),
-					      mem_strdup(up ? "up" : "down"),
+					      mem_strdup(text(s, "/address")), state_of(s),
+					      since_of(s, now),
 					      mem_printf("%" PRIu64, number(s, "/active")),
 					      mem_printf("%" PRIu64, number(s, "/connects")),
 					      mem_printf("%" PRIu64, number(s, "/failures"))});
@@ -229,6 +247,40 @@ static int show(const char *conf_file, const char *path, bool json,
 int client_status(const char *conf_file, bool json)
 {
 	return show(conf_file, "/api/v1/status", json, print_status);
+}
+
+/* ---- servers by hand ---- */
+
+int client_server(const char *conf_file, const char *mode, const char *route, const char *server)
+{
+	struct json_object *body = json_object_new_object(), *answer = NULL;
+	struct fetch_request req = {.method = "POST", .timeout_ms = STATUS_MS};
+	struct fetch_response res;
+	int status = 1;
+	char *state;
+
+	json_object_object_add(body, "route", json_object_new_string(route));
+	json_object_object_add(body, "server", json_object_new_string(server));
+	json_object_object_add(body, "mode", json_object_new_string(mode));
+	req.body = json_object_to_json_string(body);
+	if (ask_daemon(conf_file, &req, "/api/v1/routes", &res) < 0)
+		goto out;
+	answer = json_tokener_parse(res.body);
+	if (res.status == 200 && at(answer, "/server/state")) {
+		state = state_of(at(answer, "/server"));
+		printf("route %s: server %s: %s; connections now: %" PRIu64 "\n",
+			text(answer, "/route"), text(answer, "/server/address"), state,
+			number(answer, "/server/active"));
+		free(state);
+		status = 0;
+	} else {
+		ask_say_refusal(&res, answer);
+	}
+	fetch_response_clear(&res);
+out:
+	json_object_put(answer);
+	json_object_put(body);
+	return status;
 }
 
 /* ---- certificates ---- */

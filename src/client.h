@@ -5,11 +5,13 @@
 
 #include <stdbool.h>
 
-/* Both print what the daemon says and return the exit status of the program. */
+/* Each prints what the daemon says and returns the exit status of the program. */
 int client_certs(const char *conf_file, bool json);
 /* `name` NULL = all. Shows the progress as it comes. */
 int client_renew(const char *conf_file, const char *name);
 int client_status(const char *conf_file, bool json); /* as a table, or as the daemon answers it */
 int client_reload(const char *conf_file);
+/* Takes a server out or in: `mode` is what the API calls it. */
+int client_server(const char *conf_file, const char *mode, const char *route, const char *server);
 
 #endif

@@ -9,12 +9,6 @@
 
 #define NAMES_MAX 64 /* commands */
 
-static int not_yet(const char *what)
-{
-	fprintf(stderr, "lintel: %s: not supported yet\n", what);
-	return EXIT_FAILURE;
-}
-
 static int usage_error(const char *what, const char *word, const char *nearest)
 {
 	fprintf(stderr, "lintel: %s \"%s\"", what, word);
@@ -33,7 +27,7 @@ static const struct command *find_command(
 	for (size_t i = 0; i < n; i++) {
 		if (strcmp(commands[i].name, name) == 0)
 			return &commands[i];
-		names[i] = commands[i].run ? commands[i].name : NULL;
+		names[i] = commands[i].name;
 	}
 	usage_error("unknown command", name, str_nearest(name, names, n));
 	return NULL;
@@ -43,8 +37,7 @@ static int print_usage(FILE *out, const struct command *commands, size_t n)
 {
 	fprintf(out, "usage: lintel COMMAND [-c FILE]\n\n");
 	for (size_t i = 0; i < n; i++)
-		if (commands[i].run)
-			fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].help);
+		fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].help);
 	fprintf(out, "\n`lintel -c FILE` is `lintel run -c FILE`. When no FILE is given it is "
 		     "$LINTEL_CONFIG, else\n/etc/lintel/lintel.yaml. lintel.yaml(5) describes it, "
 		     "lintel(8) the rest.\n");
@@ -65,9 +58,7 @@ int cmdline_help(const struct command *commands, size_t n, const struct call *ca
 	if (!call->n)
 		return print_usage(stdout, commands, n);
 	cmd = find_command(commands, n, call->words[0]);
-	if (!cmd)
-		return EXIT_USAGE;
-	return cmd->run ? print_command(stdout, cmd) : not_yet(cmd->name);
+	return cmd ? print_command(stdout, cmd) : EXIT_USAGE;
 }
 
 /* The first word that is neither an option nor an option's value; 0 = none. */
@@ -130,8 +121,6 @@ static int run_command(const struct command *cmd, int word, int argc, char **arg
 	bool words_only = false; /* behind "--": the value of a TXT record may begin with "-" */
 	int status = EXIT_USAGE, n;
 
-	if (!cmd->run)
-		return not_yet(cmd->name);
 	for (int i = 1; i < argc; i += n) {
 		n = 1;
 		if (i == word)

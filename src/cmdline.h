@@ -18,8 +18,7 @@ struct call { /* what the command line says beside the command */
 
 struct command {
 	const char *name;
-	/* Returns the exit status; EXIT_USAGE shows how the command is used. NULL = not supported
-	 * yet. */
+	/* Returns the exit status; EXIT_USAGE shows how the command is used. */
 	int (*run)(const struct call *call);
 	const char *flag, *option; /* options of its own; the second one has a value */
 	int min, max;              /* words behind it */

@@ -330,6 +330,17 @@ static void admin_get_unready(void *arg, struct problems *reasons)
 	view_unready(&c->view, reasons);
 }
 
+static void admin_set_mode(void *arg, size_t route, size_t server, enum server_mode mode)
+{
+	struct control *c = arg;
+	const struct route *r = &c->snapshot->routes->v[route];
+	struct server *s = r->targets[server].server;
+
+	if (server_set_mode(s, mode))
+		log_info("route %s: server %s: %s, by the admin listener", r->key, s->address.text,
+			server_mode_names[mode]);
+}
+
 static void admin_reload(void *arg, admin_reload_done *done, void *done_arg)
 {
 	struct control *c = arg;
@@ -507,6 +518,7 @@ static int start(struct control *c, struct built *b, struct problems *p)
 	static const struct admin_ops ops = {
 		.view = admin_get_view,
 		.unready = admin_get_unready,
+		.set_mode = admin_set_mode,
 		.reload = admin_reload,
 		.may_renew = admin_may_renew,
 		.renew = admin_renew,

@@ -34,6 +34,19 @@ static int run_status(const struct call *call)
 	return client_status(call->conf_file, call->flag);
 }
 
+static int run_server(const struct call *call)
+{
+	static const struct {
+		const char *verb, *mode;
+	} verbs[] = {{"enable", "enabled"}, {"drain", "drain"}, {"disable", "disabled"}};
+
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+		if (strcmp(call->words[0], verbs[i].verb) == 0)
+			return client_server(
+				call->conf_file, verbs[i].mode, call->words[1], call->words[2]);
+	return EXIT_USAGE;
+}
+
 static int run_certs(const struct call *call)
 {
 	return client_certs(call->conf_file, call->flag);
@@ -85,6 +98,8 @@ static const struct command commands[] = {
 		"make the daemon read its file again; says whether it was accepted"},
 	{"status", run_status, "--json", NULL, 0, 0, "[--json] [-c FILE]",
 		"show the daemon's connections, certificates, listeners and servers"},
+	{"server", run_server, NULL, NULL, 3, 3, "enable|disable|drain [-c FILE] ROUTE SERVER",
+		"take a server out, let it drain, or take it in again"},
 	{"certs", run_certs, "--json", NULL, 0, 0, "[--json] [-c FILE]",
 		"show the daemon's certificates, and when they are renewed"},
 	{"renew", run_renew, "--all", NULL, 0, 1, "NAME | --all [-c FILE]",
@@ -100,7 +115,6 @@ static const struct command commands[] = {
 	{"version", run_version, NULL, NULL, 0, 0, "", "print the version"},
 	{"help", run_help, NULL, NULL, 0, 2, "[COMMAND | providers [NAME]]",
 		"print this, what a command takes, or which DNS providers there are"},
-	{.name = "server"},
 };
 
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -3,6 +3,9 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/str.h"
+
+#define SHOWN_MAX 8 /* servers in a sentence */
 
 void view_clear(struct view *v)
 {
@@ -14,6 +17,24 @@ void view_clear(struct view *v)
 	v->servers = NULL;
 	v->routes = NULL;
 	v->autocerts = NULL;
+}
+
+static void fill_server(struct admin_server *to, const struct target *from)
+{
+	const struct server *s = from->server;
+
+	*to = (struct admin_server){
+		.address = s->address.text,
+		.weight = from->weight,
+		.backup = from->backup,
+		.mode = (enum server_mode)atomic_load_explicit(&s->mode, memory_order_relaxed),
+		.down = atomic_load_explicit(&s->down, memory_order_relaxed),
+		.no_address = !from->n,
+		.since = atomic_load_explicit(&s->since, memory_order_relaxed),
+		.active = atomic_load_explicit(&s->active, memory_order_relaxed),
+		.connects = atomic_load_explicit(&s->connects, memory_order_relaxed),
+		.failures = atomic_load_explicit(&s->failures, memory_order_relaxed),
+	};
 }
 
 static void fill_routes(struct view *v, const struct conf *conf, const struct routes *routes)
@@ -29,19 +50,13 @@ static void fill_routes(struct view *v, const struct conf *conf, const struct ro
 		const struct route *r = &routes->v[i];
 
 		v->routes[i] = (struct admin_route){
-			.hosts = (const char *const *)conf->routes[i].hosts.v,
-			.n_hosts = conf->routes[i].hosts.n,
+			.key = r->key,
+			.conf = &conf->routes[i],
 			.servers = server,
 			.n_servers = r->n_targets,
 		};
 		for (size_t t = 0; t < r->n_targets; t++, server++) {
-			struct server *s = r->targets[t].server;
-
-			server->address = s->address.text;
-			server->active = atomic_load_explicit(&s->active, memory_order_relaxed);
-			server->connects = atomic_load_explicit(&s->connects, memory_order_relaxed);
-			server->failures = atomic_load_explicit(&s->failures, memory_order_relaxed);
-			server->up = r->targets[t].n > 0;
+			fill_server(server, &r->targets[t]);
 		}
 	}
 	v->shown.routes = v->routes;
@@ -101,6 +116,23 @@ static bool covered(const struct certs *certs, const char *domain)
 	return found;
 }
 
+/* Unless a server of it is up. */
+static void add_dead_route(const struct admin_route *r, struct problems *reasons)
+{
+	struct str states = {0};
+
+	for (size_t i = 0; i < r->n_servers; i++)
+		if (admin_server_is_up(&r->servers[i]))
+			return;
+	for (size_t i = 0; i < r->n_servers && i < SHOWN_MAX; i++)
+		str_addf(&states, "%s%s (%s)", i ? ", " : "", r->servers[i].address,
+			admin_server_state(&r->servers[i]));
+	if (r->n_servers > SHOWN_MAX)
+		str_addf(&states, " and %zu more", r->n_servers - SHOWN_MAX);
+	problems_add(reasons, "route %s: no server is up: %s", r->key, states.data);
+	str_clear(&states);
+}
+
 void view_unready(const struct view *v, struct problems *reasons)
 {
 	const struct admin_view *s = &v->shown;
@@ -118,13 +150,6 @@ void view_unready(const struct view *v, struct problems *reasons)
 				problems_add(reasons, "autocert: %s: no certificate for %s",
 					a->name, a->domains.v[d]);
 	}
-	for (size_t i = 0; i < s->n_routes; i++) {
-		bool up = false;
-
-		for (size_t t = 0; t < s->routes[i].n_servers; t++)
-			up = up || s->routes[i].servers[t].up;
-		if (!up)
-			problems_add(reasons, "route %s: no server has an address",
-				s->routes[i].hosts[0]);
-	}
+	for (size_t i = 0; i < s->n_routes; i++)
+		add_dead_route(&s->routes[i], reasons);
 }

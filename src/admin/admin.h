@@ -11,6 +11,7 @@
 #include "autocert/autocert.h"
 #include "base/error.h"
 #include "conf/conf.h"
+#include "proxy/server.h"
 #include "proxy/stats.h"
 #include "tls/certs.h"
 
@@ -21,14 +22,26 @@ struct admin_listener { /* one line of /api/v1/status */
 
 struct admin_server {
 	const char *address;
+	unsigned weight;
+	bool backup;
+	enum server_mode mode;
+	bool down, no_address;
+	int64_t since; /* Unix seconds: of the last change of these; 0 = it has had no address */
 	uint64_t active, connects, failures; /* connections now; since start */
-	bool up;                             /* false only when its name has no address yet */
 };
 
+/* Whether it gets new connections. */
+static inline bool admin_server_is_up(const struct admin_server *s)
+{
+	return s->mode == SERVER_ENABLED && !s->down && !s->no_address;
+}
+/* "up", "down", "drain", "disabled" or "no address"; what was done by hand goes first. */
+const char *admin_server_state(const struct admin_server *s);
+
 struct admin_route {
-	const char *const *hosts;
-	size_t n_hosts;
-	const struct admin_server *servers;
+	const char *key;
+	const struct conf_route *conf;
+	const struct admin_server *servers; /* in the order of the configuration */
 	size_t n_servers;
 };
 
@@ -67,6 +80,8 @@ struct admin_ops {
 	const struct admin_view *(*view)(void *arg);
 	/* Adds why the process is not ready as sentences; none = ready. */
 	void (*unready)(void *arg, struct problems *reasons);
+	/* Takes a server out or in by hand, by its place in the view. */
+	void (*set_mode)(void *arg, size_t route, size_t server, enum server_mode mode);
 	/* Starts a reload; `done` is called once, later or at once, in this thread. */
 	void (*reload)(void *arg, admin_reload_done *done, void *done_arg);
 	/* What renew() would answer; `name` NULL = all. */

@@ -5,29 +5,10 @@
 #include <openssl/x509v3.h>
 #include <unistd.h>
 
+#include "admin/json.h"
+#include "admin/routes.h"
 #include "base/clock.h"
 #include "base/str.h"
-
-static void add(struct json_object *to, const char *key, struct json_object *value)
-{
-	json_object_object_add(to, key, value);
-}
-
-static void add_uint(struct json_object *to, const char *key, uint64_t value)
-{
-	json_object_object_add(to, key, json_object_new_uint64(value));
-}
-
-static void add_int(struct json_object *to, const char *key, int64_t value)
-{
-	json_object_object_add(to, key, json_object_new_int64(value));
-}
-
-/* NULL becomes null. */
-static void add_string(struct json_object *to, const char *key, const char *value)
-{
-	json_object_object_add(to, key, value ? json_object_new_string(value) : NULL);
-}
 
 struct json_object *api_message(const char *message, const char *key, const struct problems *list)
 {
@@ -101,41 +82,9 @@ static struct json_object *listeners_json(const struct admin_view *v)
 
 		add_string(o, "name", l->name);
 		add_string(o, "address", l->address);
-		add(o, "up", json_object_new_boolean(l->up));
+		add_bool(o, "up", l->up);
 		json_object_array_add(list, o);
 	}
-	return list;
-}
-
-static struct json_object *route_json(const struct admin_route *r)
-{
-	struct json_object *o = json_object_new_object(), *hosts = json_object_new_array();
-	struct json_object *servers = json_object_new_array();
-
-	for (size_t i = 0; i < r->n_hosts && i < ADMIN_LIST_MAX; i++)
-		json_object_array_add(hosts, json_object_new_string(r->hosts[i]));
-	for (size_t i = 0; i < r->n_servers && i < ADMIN_LIST_MAX; i++) {
-		const struct admin_server *s = &r->servers[i];
-		struct json_object *server = json_object_new_object();
-
-		add_string(server, "address", s->address);
-		add(server, "up", json_object_new_boolean(s->up));
-		add_uint(server, "active", s->active);
-		add_uint(server, "connects", s->connects);
-		add_uint(server, "failures", s->failures);
-		json_object_array_add(servers, server);
-	}
-	add(o, "hosts", hosts);
-	add(o, "servers", servers);
-	return o;
-}
-
-static struct json_object *routes_json(const struct admin_view *v)
-{
-	struct json_object *list = json_object_new_array();
-
-	for (size_t i = 0; i < v->n_routes && i < ADMIN_LIST_MAX; i++)
-		json_object_array_add(list, route_json(&v->routes[i]));
 	return list;
 }
 
@@ -162,7 +111,7 @@ struct json_object *api_status(const struct admin_view *v)
 	add_int(o, "loaded", v->loaded);
 	add_string(o, "config", v->conf ? v->conf->file : NULL);
 	add_int(o, "workers", v->workers);
-	add(o, "draining", json_object_new_boolean(v->draining));
+	add_bool(o, "draining", v->draining);
 
 	part = json_object_new_object();
 	add_uint(part, "succeeded", v->reloads_ok);
@@ -296,7 +245,7 @@ static void add_state(struct json_object *o, const struct admin_autocert *p)
 	struct json_object *failure;
 	int64_t next;
 
-	add(o, "renewing", json_object_new_boolean(p->running));
+	add_bool(o, "renewing", p->running);
 	add_uint(o, "renewals", p->renewals);
 	add_uint(o, "failures", p->failures);
 	if (!last)
@@ -390,6 +339,6 @@ struct json_object *api_event(const struct autocert_event *e)
 	add_string(o, "level", api_level_name(e->level));
 	add_string(o, "message", e->text);
 	if (e->step == STEP_DONE)
-		add(o, "ok", json_object_new_boolean(e->ok));
+		add_bool(o, "ok", e->ok);
 	return o;
 }

@@ -154,8 +154,8 @@ static void add_server_family(struct str *out, const struct admin_view *v, const
 		for (size_t i = 0; i < route->n_servers && left; i++, left--) {
 			if (is_repeated(route, i))
 				continue;
-			str_addf(out, "lintel_%s{route=\"%zu\",host=\"", name, r);
-			add_label(out, route->n_hosts ? route->hosts[0] : "");
+			str_addf(out, "lintel_%s{route=\"", name);
+			add_label(out, route->key);
 			str_addf(out, "\",server=\"");
 			add_label(out, route->servers[i].address);
 			str_addf(out, "\"} %" PRIu64 "\n", value(&route->servers[i]));
@@ -165,7 +165,17 @@ static void add_server_family(struct str *out, const struct admin_view *v, const
 
 static uint64_t server_up(const struct admin_server *s)
 {
-	return s->up;
+	return admin_server_is_up(s);
+}
+
+static uint64_t server_down(const struct admin_server *s)
+{
+	return s->down;
+}
+
+static uint64_t server_mode(const struct admin_server *s)
+{
+	return s->mode;
 }
 
 static uint64_t server_active(const struct admin_server *s)
@@ -187,7 +197,11 @@ static void add_servers(struct str *out, const struct admin_view *v)
 {
 	single(out, "routes", "gauge", "Routes configured.", v->n_routes);
 	add_server_family(
-		out, v, "server_up", "gauge", "1 when the server can be tried.", server_up);
+		out, v, "server_up", "gauge", "1 when the server gets new connections.", server_up);
+	add_server_family(out, v, "server_down", "gauge",
+		"1 when connects to the server, or its checks, failed too often.", server_down);
+	add_server_family(out, v, "server_mode", "gauge",
+		"By hand: 0 = enabled, 1 = drain, 2 = disabled.", server_mode);
 	add_server_family(out, v, "server_connections_active", "gauge",
 		"Connections to the server now.", server_active);
 	add_server_family(out, v, "server_connects_total", "counter",

@@ -12,6 +12,7 @@
 #include "admin/api.h"
 #include "admin/guard.h"
 #include "admin/metrics.h"
+#include "admin/routes.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -206,6 +207,8 @@ static const struct resource {
 	{"/api/v1/cert/renew", EVHTTP_REQ_GET, 0, get_renew},
 	{"/api/v1/cert/renew", EVHTTP_REQ_POST, CHANGES, post_renew},
 	{"/api/v1/certs", EVHTTP_REQ_GET, 0, get_certs},
+	{"/api/v1/routes", EVHTTP_REQ_GET, 0, get_routes},
+	{"/api/v1/routes", EVHTTP_REQ_POST, CHANGES, post_routes},
 	{"/api/v1/status", EVHTTP_REQ_GET, 0, get_status},
 	{"/api/v1/version", EVHTTP_REQ_GET, 0, get_version},
 	{"/api/v1/reload", EVHTTP_REQ_POST, CHANGES, post_reload},

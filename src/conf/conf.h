@@ -64,6 +64,11 @@ enum conf_balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST_CONN, BALANCE_RANDOM, BAL
 
 enum conf_proxy_protocol { PROXY_PROTOCOL_NONE, PROXY_PROTOCOL_V1, PROXY_PROTOCOL_V2 };
 
+/* As the file has them. */
+const char *conf_route_tls_name(enum conf_route_tls tls);
+const char *conf_balance_name(enum conf_balance balance);
+const char *conf_proxy_protocol_name(enum conf_proxy_protocol version);
+
 struct conf_route {
 	struct conf_place place;
 	struct conf_strings hosts;     /* normalised; "default" stands for the catch-all */

@@ -232,6 +232,7 @@ static const struct option_word log_format_words[] = {
 static const struct option_word redirect_words[] = {{"https", 0, false}, {0}};
 static const struct option_word version_words[] = {
 	{"1.2", 0x0303, false}, {"1.3", 0x0304, false}, {0}}; /* TLS1_2_VERSION, TLS1_3_VERSION */
+/* These three in their enum's order. */
 static const struct option_word balance_words[] = {{"round_robin", BALANCE_ROUND_ROBIN, false},
 	{"least_conn", BALANCE_LEAST_CONN, false}, {"random", BALANCE_RANDOM, false},
 	{"source", BALANCE_SOURCE, false}, {0}};
@@ -487,3 +488,18 @@ static const struct option root_rows[] = {
 	ROW("autocert", OWN),
 };
 MAP(root, struct conf, OPTION_NO_PLACE);
+
+const char *conf_balance_name(enum conf_balance balance)
+{
+	return balance_words[balance].name;
+}
+
+const char *conf_route_tls_name(enum conf_route_tls tls)
+{
+	return route_tls_words[tls].name;
+}
+
+const char *conf_proxy_protocol_name(enum conf_proxy_protocol version)
+{
+	return proxy_words[version].name;
+}

@@ -171,7 +171,8 @@ static void give_up(struct session *s)
 {
 	stats_count(&s->worker->stats.backend_unreached, 1);
 	session_log(s, LOG_ERROR, "route %s: %s", s->route->key,
-		s->connecting.n_tried ? "no server could be reached" : "all servers are down");
+		s->connecting.n_tried ? "no server could be reached"
+				      : "all servers are down or taken out by hand");
 	/* No close_notify: an empty stream would look whole. */
 	session_abort(s);
 }

@@ -105,7 +105,9 @@ def test_resolver_that_does_not_answer(run, serve, ca, etc, tmp_path):
     wrap = ["unshare", "-Urmn", *files, "/usr/bin/python3", "-c", DEAF_RESOLVER]
     daemon = run(config, wrap=wrap, ready="healthz")
     assert ask(daemon.address, "a.example") == "app"
-    assert daemon.get("/readyz").json["reasons"] == ["route b.example: no server has an address"]
+    states = ", ".join(f"hangs{i}.test:80 (no address)" for i in range(3))
+    reason = f"route b.example: no server is up: {states}"
+    assert daemon.get("/readyz").json["reasons"] == [reason]
     with pytest.raises((ConnectionError, client.Truncated)):
         ask(daemon.address, "b.example")
     daemon.reload()

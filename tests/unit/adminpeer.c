@@ -15,6 +15,7 @@
 
 #include "base/address.h"
 #include "base/mem.h"
+#include "http/fetch.h"
 
 /* ---- the daemon's side ---- */
 
@@ -29,6 +30,15 @@ static void get_unready(void *arg, struct problems *reasons)
 {
 	for (size_t i = 0; i < d.reasons.n; i++)
 		problems_add(reasons, "%s", d.reasons.lines[i]);
+}
+
+/* The servers of the view are the test's own. */
+static void set_mode(void *arg, size_t route, size_t server, enum server_mode mode)
+{
+	d.route = route;
+	d.server = server;
+	d.modes_set++;
+	((struct admin_server *)&d.view.routes[route].servers[server])->mode = mode;
 }
 
 static void start_reload(void *arg, admin_reload_done *done, void *done_arg)
@@ -117,6 +127,7 @@ static void *run(void *arg)
 	const struct admin_ops ops = {
 		.view = get_view,
 		.unready = get_unready,
+		.set_mode = set_mode,
 		.reload = start_reload,
 		.may_renew = may_renew,
 		.renew = renew,
@@ -190,6 +201,52 @@ int stop(void **state)
 	problems_clear(&d.reload_problems);
 	memset(&d, 0, sizeof(d));
 	return 0;
+}
+
+void fill_routes(void)
+{
+	static char app[] = "app.example", wildcard[] = "*.app.example", shop[] = "shop.example",
+		    a[] = "a", b[] = "b";
+	static char *app_hosts[] = {app, wildcard}, *shop_hosts[] = {shop},
+		    *shop_www[] = {wildcard, shop};
+	static char *on_a[] = {a}, *on_b[] = {b, a};
+	static const struct conf_route confs[] = {
+		{.hosts = {app_hosts, 2}, .balance = BALANCE_SOURCE},
+		{.hosts = {shop_hosts, 1}, .listeners = {on_a, 1}},
+		{.hosts = {shop_www, 2},
+			.listeners = {on_b, 2},
+			.tls = ROUTE_PASSTHROUGH,
+			.proxy_protocol = PROXY_PROTOCOL_V2},
+	};
+	static struct admin_server servers[6];
+	static const struct admin_server at_first[6] = {
+		{.address = "127.0.0.1:8080",
+			.weight = 1,
+			.since = 1234,
+			.active = 1,
+			.connects = 2,
+			.failures = 3},
+		{.address = "a\"b\\c:1",
+			.weight = 7,
+			.backup = true,
+			.no_address = true,
+			.active = 4,
+			.connects = 5,
+			.failures = 6},
+		{.address = "127.0.0.1:8080", .weight = 1},
+		{.address = "127.0.0.1:9", .mode = SERVER_DRAIN, .down = true},
+		{.address = "127.0.0.1:9", .mode = SERVER_DISABLED},
+		{.address = "127.0.0.1:9", .down = true},
+	};
+	static const struct admin_route routes[] = {
+		{"app.example", &confs[0], servers, 3},
+		{"shop.example@a", &confs[1], servers + 3, 1},
+		{"*.app.example@b,a", &confs[2], servers + 4, 2},
+	};
+
+	memcpy(servers, at_first, sizeof(servers)); /* tests change them */
+	d.view.routes = routes;
+	d.view.n_routes = 3;
 }
 
 /* ---- the client's side ---- */
@@ -291,4 +348,34 @@ const char *message_of(const char *answer, int status)
 	snprintf(message, sizeof(message), "%s", json_object_get_string(m));
 	json_object_put(o);
 	return message;
+}
+
+struct json_object *fetch_json(const char *path)
+{
+	char *url = mem_printf("http://127.0.0.1:%u%s", d.port, path);
+	struct fetch_request req = {.method = "GET",
+		.url = url,
+		.bearer = d.conf.token,
+		.timeout_ms = 10000,
+		.max_bytes = 1 << 20};
+	struct fetch_response res;
+	struct json_object *o;
+	struct error err;
+
+	assert_int_equal(fetch(&req, &res, &err), 0);
+	assert_int_equal(res.status, 200);
+	o = json_tokener_parse(res.body);
+	assert_non_null(o);
+	fetch_response_clear(&res);
+	free(url);
+	return o;
+}
+
+void assert_json(struct json_object *o, const char *pointer, const char *want)
+{
+	struct json_object *part;
+
+	if (json_pointer_get(o, pointer, &part) < 0)
+		fail_msg("there is no %s", pointer);
+	assert_string_equal(json_object_to_json_string_ext(part, JSON_C_TO_STRING_PLAIN), want);
 }

@@ -23,6 +23,8 @@ struct adminpeer {
 	/* What the functions given to admin answer. */
 	struct admin_view view;
 	struct problems reasons;
+	size_t route, server; /* whose mode was set last */
+	int modes_set;
 	struct problems reload_problems;
 	bool reload_at_once;
 	atomic_int reloads; /* begun */
@@ -46,6 +48,10 @@ int stop(void **state);        /* for cmocka: a teardown, and at the end of it a
  */
 void command(char c);
 
+/* Gives d.view three routes: of the first one's servers one is up, one has no address, and the
+ * first is listed twice; of the two others', which share a host, all are out or down. */
+void fill_routes(void);
+
 /* ---- the client's side ---- */
 
 #define HOST "Host: localhost\r\n"
@@ -67,5 +73,10 @@ void assert_has(const char *text, const char *part);
 void assert_lacks(const char *text, const char *part);
 /* The answer has this status and a JSON object with a message. Returns the message. */
 const char *message_of(const char *answer, int status);
+
+/* What a path answers, which must be JSON; the caller's. */
+struct json_object *fetch_json(const char *path);
+/* What is at a JSON pointer, as it is written without spaces. */
+void assert_json(struct json_object *o, const char *pointer, const char *want);
 
 #endif

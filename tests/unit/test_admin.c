@@ -23,38 +23,6 @@
 #include "certgen.h"
 #include "http/fetch.h"
 
-/* ---- JSON ---- */
-
-static struct json_object *fetch_json(const char *path)
-{
-	char *url = mem_printf("http://127.0.0.1:%u%s", d.port, path);
-	struct fetch_request req = {.method = "GET",
-		.url = url,
-		.bearer = d.conf.token,
-		.timeout_ms = 10000,
-		.max_bytes = 1 << 20};
-	struct fetch_response res;
-	struct json_object *o;
-	struct error err;
-
-	assert_int_equal(fetch(&req, &res, &err), 0);
-	assert_int_equal(res.status, 200);
-	o = json_tokener_parse(res.body);
-	assert_non_null(o);
-	fetch_response_clear(&res);
-	free(url);
-	return o;
-}
-
-static void assert_json(struct json_object *o, const char *pointer, const char *want)
-{
-	struct json_object *part;
-
-	if (json_pointer_get(o, pointer, &part) < 0)
-		fail_msg("there is no %s", pointer);
-	assert_string_equal(json_object_to_json_string_ext(part, JSON_C_TO_STRING_PLAIN), want);
-}
-
 /* ---- requests ---- */
 
 static void healthz_is_ok(void **state)
@@ -463,15 +431,8 @@ static void taken_port_is_said(void **state)
 
 static void fill_view(void)
 {
-	static const char *const hosts[] = {"app.example", "*.app.example"};
-	static const struct admin_server servers[] = {
-		{"127.0.0.1:8080", 1, 2, 3, true},
-		{"a\"b\\c:1", 4, 5, 6, false},
-		{"127.0.0.1:8080", 1, 2, 3, true},
-	};
 	static const struct admin_listener listeners[] = {
 		{"https", ":443", true}, {NULL, ":8443", false}};
-	static const struct admin_route routes[] = {{hosts, 2, servers, 3}};
 
 	d.view = (struct admin_view){.started = 1000,
 		.loaded = 2000,
@@ -480,9 +441,8 @@ static void fill_view(void)
 		.last_reload_error = "lintel.yaml:1:1: broken",
 		.workers = 2,
 		.listeners = listeners,
-		.n_listeners = 2,
-		.routes = routes,
-		.n_routes = 1};
+		.n_listeners = 2};
+	fill_routes();
 	d.view.stats.accepted = 30;
 	d.view.stats.closed = 10;
 	d.view.stats.bytes_in = 18446744073709551615u;
@@ -512,6 +472,7 @@ static void status_tells_all(void **state)
 	assert_json(o, "/routes/0/hosts", "[\"app.example\",\"*.app.example\"]");
 	assert_json(o, "/routes/0/servers/1/failures", "6");
 	assert_json(o, "/routes/0/servers/1/up", "false");
+	assert_json(o, "/routes_total", "3");
 	assert_json(o, "/certificates", "{\"count\":0,\"earliest_not_after\":null}");
 	json_object_put(o);
 }
@@ -563,8 +524,14 @@ static void metrics_are_well_formed(void **state)
 	assert_has(answer, "\nlintel_connections_active 20\n");
 	assert_has(answer, "\nlintel_accept_paused_seconds_total 1.050\n");
 	assert_has(answer, "\nlintel_handshake_failures_total{reason=\"timeout\"} 9\n");
-	assert_has(answer, "\nlintel_server_up{route=\"0\",host=\"app.example\",server="
+	assert_has(answer, "\nlintel_server_up{route=\"app.example\",server="
 			   "\"a\\\"b\\\\c:1\"} 0\n");
+	assert_has(
+		answer, "\nlintel_server_up{route=\"app.example\",server=\"127.0.0.1:8080\"} 1\n");
+	assert_has(answer,
+		"\nlintel_server_mode{route=\"shop.example@a\",server=\"127.0.0.1:9\"} 1\n");
+	assert_has(answer,
+		"\nlintel_server_down{route=\"shop.example@a\",server=\"127.0.0.1:9\"} 1\n");
 	assert_has(answer, "\nlintel_listener_up{name=\"\",address=\":8443\"} 0\n");
 	assert_has(answer, "\nlintel_config_last_reload_successful 0\n");
 	text = mem_strdup(body_of(answer));

@@ -223,9 +223,14 @@ static const char answer[] =
 	"\"failed\":{\"timeout\":5,\"closed\":0,\"protocol\":1}},"
 	"\"listeners\":[{\"name\":null,\"address\":\":443\",\"up\":true},"
 	"{\"name\":\"b\",\"address\":\"127.0.0.1:8443\",\"up\":false}],"
-	"\"routes_total\":2,\"routes\":[{\"hosts\":[\"a.example\",\"b.example\"],\"servers\":["
-	"{\"address\":\"127.0.0.1:8080\",\"up\":true,\"active\":1,\"connects\":22,\"failures\":0},"
-	"{\"address\":\"unix:/x\",\"up\":false,\"active\":0,\"connects\":0,\"failures\":7}]}],"
+	"\"routes_total\":2,\"routes\":[{\"key\":\"a.example@b\",\"hosts\":[\"a.example\"],"
+	"\"hosts_total\":2,\"servers\":["
+	"{\"address\":\"127.0.0.1:8080\",\"state\":\"up\",\"since\":null,\"down\":false,"
+	"\"active\":1,\"connects\":22,\"failures\":0},"
+	"{\"address\":\"127.0.0.1:8081\",\"state\":\"down\",\"since\":null,\"down\":true,"
+	"\"active\":0,\"connects\":3,\"failures\":4},"
+	"{\"address\":\"unix:/x\",\"state\":\"drain\",\"since\":4102444800,\"down\":true,"
+	"\"active\":0,\"connects\":0,\"failures\":7}]}],"
 	"\"certificates\":{\"count\":1,\"earliest_not_after\":0}}\n";
 
 static void status_is_a_table(void **state)
@@ -244,10 +249,35 @@ static void status_is_a_table(void **state)
 	assert_has(&t.out, "\nLISTENER        NAME  STATE\n"
 			   ":443                  up\n"
 			   "127.0.0.1:8443  b     down\n");
-	assert_has(&t.out, "\nROUTE         SERVER          STATE  NOW  CONNECTS  FAILURES\n"
-			   "a.example +1  127.0.0.1:8080  up     1    22        0\n"
-			   "              unix:/x         down   0    0         7\n"
-			   "and 1 more routes\n");
+	assert_has(&t.out,
+		"\n"
+		"ROUTE           SERVER          STATE        SINCE   NOW  CONNECTS  FAILURES\n"
+		"a.example@b +1  127.0.0.1:8080  up           -       1    22        0\n"
+		"                127.0.0.1:8081  down         -       0    3         4\n"
+		"                unix:/x         drain, down  0s ago  0    0         7\n"
+		"and 1 more routes\n");
+}
+
+static int drain_server(const char *conf_file)
+{
+	return client_server(conf_file, "drain", "a.example", "127.0.0.1:8080");
+}
+
+static void servers_by_hand_are_told(void **state)
+{
+	run(drain_server, "200 OK",
+		"{\"route\":\"a.example@b\",\"server\":{\"address\":\"127.0.0.1:8080\","
+		"\"state\":\"drain\",\"down\":true,\"active\":3}}");
+	assert_int_equal(t.status, 0);
+	assert_string_equal(t.out.data, "route a.example@b: server 127.0.0.1:8080: drain, down; "
+					"connections now: 3\n");
+	run(drain_server, "404 x", "{\"message\":\"there is no route\"}");
+	assert_int_equal(t.status, 1);
+	assert_string_equal(t.out.data, "");
+	assert_string_equal(t.err.data, "lintel: the daemon answered 404: there is no route\n");
+	run(drain_server, "200 OK", "{}");
+	assert_int_equal(t.status, 1);
+	assert_has(&t.err, "is another program at admin.address?");
 }
 
 static void status_is_json(void **state)
@@ -364,6 +394,7 @@ int main(void)
 		TEST(no_daemon_is_told),
 		TEST(status_is_a_table),
 		TEST(status_is_json),
+		TEST(servers_by_hand_are_told),
 		TEST(certs_are_a_table),
 		TEST(renewals_are_shown),
 		TEST(refused_renewals_are_told),
