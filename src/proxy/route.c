@@ -36,6 +36,8 @@ static char *key_of(const struct conf_route *route)
 	str_addf(&key, "%s", route->hosts.v[0]);
 	for (size_t i = 0; i < route->listeners.n; i++)
 		str_addf(&key, "%c%s", i ? ',' : '@', route->listeners.v[i]);
+	if (conf_route_is_by_alpn(route))
+		str_addf(&key, "#alpn");
 	return key.data;
 }
 

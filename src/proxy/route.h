@@ -27,8 +27,9 @@ struct target { /* a server as a route sees it */
 };
 
 struct route {
-	/* What it is called, over reloads: its first host, and "@LISTENER,..." where it has
-	 * listeners of its own. */
+	/* What it is called, over reloads: its first host, "@LISTENER,..." where it has listeners
+	 * of its own, and "#alpn" when it passes TLS through for some protocols: the hosts may have
+	 * another route for the rest. */
 	char *key;
 	struct tls_policy policy;
 	struct target *targets;

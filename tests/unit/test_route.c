@@ -132,10 +132,21 @@ static void test_servers_and_policy(void **state)
 			.n_servers = 1,
 			.has_alpn = true,
 			.min_version = 0x0304},
+		{.hosts = LIST("b.test"),
+			.listeners = LIST("in", "out"),
+			.servers = three,
+			.n_servers = 1,
+			.tls = ROUTE_PASSTHROUGH,
+			.has_alpn = true,
+			.alpn = LIST("acme-tls/1")},
+		{.hosts = LIST("c.test"),
+			.servers = three,
+			.n_servers = 1,
+			.tls = ROUTE_PASSTHROUGH},
 	};
 	struct conf conf = {.workers = 3,
 		.routes = v,
-		.n_routes = 2,
+		.n_routes = 4,
 		.tls = {.min_version = 0x0303, .alpn = LIST("h2", "http/1.1")}};
 	struct endpoint two[2] = {{.len = 1}, {.len = 2}};
 	struct routes *r;
@@ -154,6 +165,9 @@ static void test_servers_and_policy(void **state)
 	assert_int_equal(r->v[0].targets[2].endpoints[1].len, 2);
 	assert_string_equal(r->v[0].key, "a.test");
 	assert_string_equal(r->v[1].key, "b.test@in,out");
+	assert_string_equal(r->v[2].key, "b.test@in,out#alpn");
+	assert_string_equal(r->v[3].key, "c.test");
+	assert_ptr_not_equal(r->v[2].targets[0].server, r->v[1].targets[0].server);
 	assert_ptr_not_equal(r->v[0].targets[0].server, r->v[1].targets[0].server);
 	assert_int_equal(r->v[0].targets[0].weight, 1);
 	assert_false(r->v[0].targets[0].backup);
