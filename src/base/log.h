@@ -1,7 +1,6 @@
-/* The log: one line per event, as text or JSON, written by a thread of its own from a bounded
- * queue, so that a slow disk holds nobody up; lines that must be dropped are counted and said
- * later. Before log_start() and after log_stop() lines go to standard error directly. Any thread
- * may log.
+/* The log: one line per event, as text or JSON, through a logfile, so that a slow disk holds nobody
+ * up; lines that must be dropped are counted and said later. Before log_start() and after
+ * log_stop() lines go to standard error directly. Any thread may log.
  *
  * Bytes of a peer go through str_escape() first; control characters in a line are escaped here all
  * the same, so that no line can forge another. */

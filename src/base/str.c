@@ -85,6 +85,42 @@ const char *str_escape(char *out, size_t size, const void *bytes, size_t len)
 	return out;
 }
 
+/* The length of the printable UTF-8 character at `s` (RFC 3629), 0 when there is none: broken, over
+ * long, a surrogate, or a control character (C0, DEL, C1). */
+static size_t printable(const unsigned char *s)
+{
+	if (s[0] < 0x80)
+		return s[0] >= 0x20 && s[0] != 0x7f;
+	if (s[0] < 0xc2 || s[0] > 0xf4 || (s[1] & 0xc0) != 0x80)
+		return 0;
+	if (s[0] < 0xe0)
+		return s[0] == 0xc2 && s[1] < 0xa0 ? 0 : 2;
+	if ((s[2] & 0xc0) != 0x80 || (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f))
+		return 0;
+	if (s[0] < 0xf0)
+		return 3;
+	if ((s[3] & 0xc0) != 0x80 || (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
+		return 0;
+	return 4;
+}
+
+/* Control characters would let a line forge another, or drive a terminal; bytes that are not UTF-8
+ * would make a line that is no JSON. In JSON they show as text, "\\x1b". */
+void str_add_printable(struct str *line, const char *s, bool json)
+{
+	while (*s) {
+		size_t len = printable((const unsigned char *)s);
+
+		if (!len)
+			str_addf(line, "%s\\x%02x", json ? "\\" : "", (unsigned char)*s);
+		else if (json && (*s == '"' || *s == '\\'))
+			str_addf(line, "\\%c", *s);
+		else
+			str_add(line, s, len);
+		s += len ? len : 1;
+	}
+}
+
 /* Optimal string alignment: insertions, deletions, changes and swaps of neighbours count one each.
  */
 static size_t edit_distance(const char *a, size_t la, const char *b, size_t lb)

@@ -20,6 +20,10 @@ void str_clear(struct str *s); /* frees; the struct may be used again */
  * where it does not fit `size` (at least 8). Returns `out`. */
 const char *str_escape(char *out, size_t size, const void *bytes, size_t len);
 
+/* Appends text as a line of a log may show it: UTF-8 as it is, control characters and other bytes
+ * as \xNN; with `json` as the inside of a JSON string. */
+void str_add_printable(struct str *line, const char *s, bool json);
+
 /* The word of `words` (n of them, NULLs skipped) that is nearest to `word` when a person could have
  * meant it (an edit distance of at most a third of the length, letter case ignored); else NULL. */
 const char *str_nearest(const char *word, const char *const *words, size_t n);
