@@ -17,6 +17,7 @@
 #include "build.h"
 #include "config.h"
 #include "dns/provider.h"
+#include "logs.h"
 #include "notices.h"
 #include "proxy/worker.h"
 #include "reload.h"
@@ -91,6 +92,7 @@ static struct snapshot *make_snapshot(struct control *c, struct built *b, struct
 {
 	uint64_t possible = c->fds_for_sessions / 2, wanted = b->conf->limits.connections;
 	struct snapshot parts = {
+		.conf = conf_ref(b->conf),
 		.ctx = b->ctx,
 		.certs = b->certs,
 		.tickets = tickets,
@@ -166,12 +168,11 @@ static int publish_reload(void *arg, struct built *b, struct error *err)
 	struct control *c = arg;
 	size_t read, kept;
 
-	if (strcmp(c->conf->log_file, b->conf->log_file) != 0 &&
-		log_set_file(b->conf->log_file, err) < 0)
+	if (logs_change(c->conf, b->conf, err) < 0)
 		return -1;
 	listeners_unlink_gone(c->snapshot->listeners, b->listeners);
 	publish(c, make_snapshot(c, b, tickets_ref(c->snapshot->tickets)));
-	log_configure(c->conf->log_level, c->conf->log_format);
+	logs_configure(c->conf);
 	if (c->admin)
 		admin_configure(c->admin, &c->conf->admin);
 	renewals_configure(&c->renewals, c->conf);
@@ -203,15 +204,10 @@ static void on_hup(evutil_socket_t fd, short what, void *arg)
 
 static void on_usr1(evutil_socket_t fd, short what, void *arg)
 {
-	struct error err;
-
 	(void)fd;
 	(void)what;
 	(void)arg;
-	if (log_reopen(&err) < 0)
-		log_error("%s; the old one stays in use", err.text);
-	else
-		log_info("log file reopened");
+	logs_reopen();
 }
 
 /* Stop */
@@ -298,6 +294,7 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	logs_tick();
 	if (c->draining)
 		return;
 	resolver_tick(c->resolver, c->snapshot->routes);
@@ -535,7 +532,7 @@ static int start(struct control *c, struct built *b, struct problems *p)
 		goto fail;
 	c->fds_for_sessions = start_fds_for_sessions(c->conf);
 	c->lock = start_take_state_dir(c->conf, &err);
-	if (c->lock < 0 || start_make_log(c->conf, &err) < 0)
+	if (c->lock < 0 || start_make_logs(c->conf, &err) < 0)
 		goto fail;
 	build_listeners(b, NULL, p);
 	if (c->conf->admin.set) {
@@ -558,7 +555,7 @@ static int start(struct control *c, struct built *b, struct problems *p)
 		goto fail;
 	if (build_tls(b, NULL, false, p) < 0)
 		return -1;
-	if (make_loop(c, &err) < 0 || log_start(c->conf->log_file, &err) < 0)
+	if (make_loop(c, &err) < 0 || logs_start(c->conf, &err) < 0)
 		goto fail;
 	c->conf = NULL; /* make_snapshot() brings it back */
 	if (start_threads(c, b, &err) < 0)
@@ -585,7 +582,7 @@ int control_run(const char *conf_file)
 	signal(SIGPIPE, SIG_IGN);
 	set_signals(SIG_BLOCK);
 	if (start(&c, &b, &p) < 0) {
-		log_stop(); /* from here on it is standard error that is written to */
+		logs_stop(); /* from here on it is standard error that is written to */
 		for (size_t i = 0; i < p.n; i++)
 			log_error("%s", p.lines[i]);
 		/* Threads may run already: the kernel cleans up. */
@@ -603,7 +600,7 @@ int control_run(const char *conf_file)
 	event_base_dispatch(c.base);
 	clean = end(&c);
 	log_info("stopped");
-	log_stop();
+	logs_stop();
 	if (!clean)
 		_exit(0);
 	return 0;

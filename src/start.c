@@ -51,17 +51,27 @@ out:
 	return lock;
 }
 
-int start_make_log(const struct conf *conf, struct error *err)
+static int make_log(const char *what, const char *file, const struct conf *conf, struct error *err)
 {
 	int fd;
 
-	if (strcmp(conf->log_file, "-") == 0 || access(conf->log_file, F_OK) == 0)
+	if (access(file, F_OK) == 0)
 		return 0;
-	fd = open(conf->log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
+	fd = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
 	if (fd < 0)
-		return file_write_error(err, "log.file: cannot create", conf->log_file);
+		return file_write_error(err, what, file);
 	close(fd);
-	return hand_over(conf->log_file, conf, err);
+	return hand_over(file, conf, err);
+}
+
+int start_make_logs(const struct conf *conf, struct error *err)
+{
+	const struct conf_connection_log *c = &conf->connection_log;
+
+	if (strcmp(conf->log_file, "-") != 0 &&
+		make_log("log.file: cannot create", conf->log_file, conf, err) < 0)
+		return -1;
+	return c->set ? make_log("connection_log.file: cannot create", c->file, conf, err) : 0;
 }
 
 static int hand_over_listener(const struct listener *l, const struct conf *conf, struct error *err)
@@ -111,6 +121,8 @@ int start_enter_sandbox(const struct conf *conf, struct error *err)
 	*(char **)mem_grow(&f.v, f.n++, sizeof(*f.v)) = mem_strdup(conf->state_dir);
 	if (strcmp(conf->log_file, "-") != 0)
 		add_folder(&f, conf->log_file, false, err);
+	if (conf->connection_log.set)
+		add_folder(&f, conf->connection_log.file, false, err);
 	for (size_t i = 0; i < conf->n_listens; i++)
 		if (conf->listens[i].address.kind == ADDRESS_UNIX)
 			add_folder(&f, conf->listens[i].address.host, false, err);

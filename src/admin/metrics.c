@@ -10,6 +10,7 @@
 #include "admin/api.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "proxy/connlog.h"
 
 static void family(struct str *out, const char *name, const char *type, const char *help)
 {
@@ -121,6 +122,8 @@ static void add_process(struct str *out, const struct admin_view *v)
 		"When the running configuration was loaded, Unix time.", (uint64_t)v->loaded);
 	single(out, "log_lines_dropped_total", "counter",
 		"Log lines lost because the log could not keep up.", log_dropped());
+	single(out, "connection_log_dropped_total", "counter",
+		"Lines of the connection log that were lost.", connlog_dropped());
 	family(out, "listener_up", "gauge", "1 when the listener accepts connections.");
 	for (size_t i = 0; i < v->n_listeners; i++) {
 		str_addf(out, "lintel_listener_up{name=\"");

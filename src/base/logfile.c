@@ -120,12 +120,15 @@ static void change_file(struct logfile *f)
 static void write_queued(struct logfile *f)
 {
 	struct str mine = f->queued;
+	bool more = f->on;
 
 	f->queued = (struct str){0};
 	pthread_mutex_unlock(&f->lock);
 	write_lines(f, mine.data, mine.len);
 	tell_losses(f);
 	str_clear(&mine);
+	if (more && f->gather_ms)
+		poll(NULL, 0, f->gather_ms);
 	pthread_mutex_lock(&f->lock);
 }
 

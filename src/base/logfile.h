@@ -16,6 +16,7 @@
 struct logfile {
 	/* Set where it is defined. */
 	const char *option; /* errors begin with it */
+	int gather_ms;      /* a pause after each write, so that the next one takes many lines */
 	/* Makes the line that tells the losses so far in the file itself; NULL = told elsewhere. */
 	void (*loss_line)(struct str *line, uint64_t lost);
 

@@ -108,16 +108,21 @@ static size_t printable(const unsigned char *s)
  * would make a line that is no JSON. In JSON they show as text, "\\x1b". */
 void str_add_printable(struct str *line, const char *s, bool json)
 {
-	while (*s) {
-		size_t len = printable((const unsigned char *)s);
+	for (;;) {
+		size_t run = 0, len;
 
-		if (!len)
-			str_addf(line, "%s\\x%02x", json ? "\\" : "", (unsigned char)*s);
-		else if (json && (*s == '"' || *s == '\\'))
+		while ((len = printable((const unsigned char *)s + run)) &&
+			!(json && (s[run] == '"' || s[run] == '\\')))
+			run += len;
+		str_add(line, s, run);
+		s += run;
+		if (!*s)
+			return;
+		if (len)
 			str_addf(line, "\\%c", *s);
 		else
-			str_add(line, s, len);
-		s += len ? len : 1;
+			str_addf(line, "%s\\x%02x", json ? "\\" : "", (unsigned char)*s);
+		s++;
 	}
 }
 

@@ -90,6 +90,17 @@ static void check_trusted(struct check *c, size_t i)
 			"says who can");
 }
 
+static void check_logs(struct check *c)
+{
+	const struct conf *conf = c->conf;
+
+	if (conf->connection_log.file && conf->log_file &&
+		!strcmp(conf->connection_log.file, conf->log_file))
+		problem(c, "connection_log.file",
+			"%.200s is log.file too: give the connection log a file of its own",
+			conf->log_file);
+}
+
 static void check_listens(struct check *c)
 {
 	const struct conf_listen *l = c->conf->listens;
@@ -328,6 +339,7 @@ void check_conf(struct option_loader *ld, const struct node *root, const struct 
 {
 	struct check c = {.ld = ld, .root = root, .conf = conf};
 
+	check_logs(&c);
 	check_listens(&c);
 	check_tls(&c);
 	check_routes(&c);

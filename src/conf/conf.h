@@ -188,6 +188,13 @@ struct conf_notification {
 	int discord; /* 1: that template */
 };
 
+struct conf_connection_log {
+	struct conf_place place;
+	bool set;   /* false: there is none */
+	char *file; /* resolved */
+	enum log_format format;
+};
+
 struct conf {
 	atomic_uint refs;
 	char *file;      /* as given, for problems */
@@ -199,6 +206,7 @@ struct conf {
 	enum log_level log_level;
 	enum log_format log_format;
 	char *log_file; /* "-" or resolved */
+	struct conf_connection_log connection_log;
 	struct conf_listen *listens;
 	size_t n_listens;
 	struct conf_tls tls;

@@ -289,10 +289,11 @@ static const struct option log_rows[] = {
 static MAP(log, struct conf, OPTION_NO_PLACE);
 
 static const struct option connection_log_rows[] = {
-	ROW("file", PATH, .flags = OPTION_REQUIRED),
-	ROW("format", ENUM, .words = log_format_words),
+	ROW("file", PATH, .flags = OPTION_REQUIRED, AT(conf_connection_log, file)),
+	ROW("format", ENUM, AT(conf_connection_log, format), .fallback = "json",
+		.words = log_format_words),
 };
-static LATER_MAP(connection_log);
+static MAP(connection_log, struct conf_connection_log, offsetof(struct conf_connection_log, place));
 
 static const struct option listen_rows[] = {
 	ROW("address", ADDRESS, .flags = OPTION_REQUIRED, AT(conf_listen, address),
@@ -474,7 +475,8 @@ static const struct option root_rows[] = {
 		.words = auto_words),
 	ROW("sandbox", BOOL, AT(conf, sandbox), .fallback = "true"),
 	ROW("log", MAP, .map = &schema_log),
-	LATER("connection_log", MAP, .map = &schema_connection_log),
+	ROW("connection_log", MAP, .flags = OPTION_ABSENT, AT(conf, connection_log),
+		PRESENT(conf, connection_log.set), .map = &schema_connection_log),
 	ROW("listen", MAPS, .flags = OPTION_REQUIRED, AT(conf, listens), .max = 1000,
 		.map = &schema_listen, .count = offsetof(struct conf, n_listens)),
 	ROW("tls", MAP, AT(conf, tls), .map = &schema_tls),

@@ -174,7 +174,8 @@ static void give_up(struct session *s)
 		s->connecting.n_tried ? "no server could be reached"
 				      : "all servers are down or taken out by hand");
 	/* No close_notify: an empty stream would look whole. */
-	session_abort(s);
+	session_abort(
+		s, s->worker->now < s->connecting.until ? CLOSE_NO_SERVER : CLOSE_CONNECT_TIMEOUT);
 }
 
 /* The next address of the server that is being tried, then of another server, each once. */
@@ -225,6 +226,7 @@ void connect_succeeded(struct session *s)
 	session_set_state(s, SESSION_RELAY);
 	stats_count(&s->worker->stats.backend_connects, 1);
 	server_connected(s->server);
+	record_connected(s->record);
 	conn_watch(&s->backend, s->worker->base, EV_READ | EV_PERSIST, relay_on_server_readable, s);
 	if (s->route->proxy_protocol)
 		origin_send(s);

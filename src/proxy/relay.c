@@ -100,10 +100,10 @@ BIO *relay_bio_new(struct session *s)
 }
 
 /* The stream is not whole. */
-static void cut(struct session *s)
+static void cut(struct session *s, enum close_reason why)
 {
 	stats_count(&s->worker->stats.aborted, 1);
-	session_abort(s);
+	session_abort(s, why);
 }
 
 int relay_flush(struct session *s)
@@ -158,11 +158,12 @@ void relay_client_ended(struct session *s)
 static void server_ended(struct session *s)
 {
 	s->backend.ended = true;
+	record_server_ended(s->record, s->client.ended);
 	conn_pause(&s->backend);
 	if (s->ssl && SSL_shutdown(s->ssl) < 0) /* close_notify */
 		ERR_clear_error();
 	if (relay_flush(s) < 0) {
-		cut(s);
+		cut(s, CLOSE_CLIENT_RESET);
 		return;
 	}
 	if (!both_ended(s))
@@ -176,7 +177,7 @@ void relay_refused(struct session *s, int err)
 {
 	s->refused = true;
 	if (err != EPIPE && err != ECONNRESET) {
-		cut(s);
+		cut(s, CLOSE_SERVER_RESET);
 		return;
 	}
 	if (err != EPIPE && !s->backend.ended) /* EPIPE: it had ended its stream before */
@@ -254,6 +255,7 @@ static bool deliver(struct session *s, size_t len)
 	if (!len)
 		return true;
 	stats_count(&s->worker->stats.bytes_in, len);
+	record_bytes_in(s->record, len);
 	deliver_bytes(s, s->worker->plain, len);
 	return s->state != SESSION_DEAD;
 }
@@ -261,6 +263,7 @@ static bool deliver(struct session *s, size_t len)
 void relay_pass_on(struct session *s, const unsigned char *data, size_t len)
 {
 	stats_count(&s->worker->stats.bytes_in, len);
+	record_bytes_in(s->record, len);
 	deliver_bytes(s, data, len);
 }
 
@@ -277,7 +280,7 @@ static void read_ended(struct session *s, int result)
 	session_log(s, LOG_INFO, "TLS error after the handshake: %s", tls_error_text(why));
 	relay_flush(s);                /* the alert, */
 	conn_close(&s->client, false); /* which a reset could overtake */
-	cut(s);
+	cut(s, CLOSE_TLS_ERROR);
 }
 
 void relay_from_client(struct session *s)
@@ -307,7 +310,7 @@ void relay_from_client(struct session *s)
 	if (!deliver(s, have))
 		return;
 	if (relay_flush(s) < 0) /* an answer to KeyUpdate */
-		cut(s);
+		cut(s, CLOSE_CLIENT_RESET);
 }
 
 void relay_on_server_readable(evutil_socket_t fd, short what, void *arg)
@@ -326,19 +329,20 @@ void relay_on_server_readable(evutil_socket_t fd, short what, void *arg)
 			return;
 		session_log(
 			s, LOG_DEBUG, "server %s: %s", s->server->address.text, strerror(errno));
-		cut(s);
+		cut(s, CLOSE_SERVER_RESET);
 		return;
 	}
 	if (n == 0 && s->broken_off) {
-		cut(s);
+		cut(s, CLOSE_SERVER_RESET);
 		return;
 	}
 	if (n == 0) {
 		server_ended(s);
 	} else {
 		stats_count(&w->stats.bytes_out, (uint64_t)n);
+		record_bytes_out(s->record, (size_t)n);
 		if (send_to_client(s, (size_t)n) < 0) {
-			cut(s);
+			cut(s, CLOSE_CLIENT_RESET);
 			return;
 		}
 	}
@@ -369,7 +373,7 @@ void relay_start(struct session *s)
 void relay_resume(struct session *s)
 {
 	if (both_ended(s)) {
-		session_close(s);
+		session_close(s, CLOSE_ENDED);
 		return;
 	}
 	if (s->state != SESSION_RELAY)

@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "proxy/connect.h"
+#include "proxy/connlog.h"
 #include "proxy/origin.h"
 #include "proxy/relay.h"
 #include "tls/error.h"
@@ -63,6 +64,8 @@ const char *session_id(const struct session *s, char out[SESSION_ID_SIZE])
 
 void session_let_go(struct session *s)
 {
+	if (s->record && s->snapshot)
+		record_keep_names(s);
 	snapshot_unref(s->snapshot);
 	s->snapshot = NULL;
 	s->route = NULL;
@@ -84,13 +87,15 @@ void session_unpin_server(struct session *s)
 	s->server = NULL;
 }
 
-static void session_end(struct session *s, bool reset)
+static void session_end(struct session *s, bool reset, enum close_reason why)
 {
 	struct worker *w = s->worker;
 
 	if (s->state == SESSION_DEAD)
 		return;
 	session_set_state(s, SESSION_DEAD);
+	if (s->record)
+		record_write(s, why);
 	wheel_remove(&w->wheel, &s->timer);
 	conn_close(&s->client, reset);
 	/* With bytes for it lost, a FIN would let the server take what it has for the whole. */
@@ -103,14 +108,14 @@ static void session_end(struct session *s, bool reset)
 	worker_session_closed(w);
 }
 
-void session_close(struct session *s)
+void session_close(struct session *s, enum close_reason why)
 {
-	session_end(s, false);
+	session_end(s, false, why);
 }
 
-void session_abort(struct session *s)
+void session_abort(struct session *s, enum close_reason why)
 {
-	session_end(s, true);
+	session_end(s, true, why);
 }
 
 void session_free(struct session *s)
@@ -123,6 +128,7 @@ void session_free(struct session *s)
 	free(s->tickets);
 	session_unpin_server(s);
 	session_let_go(s);
+	record_free(s->record);
 	free(s);
 }
 
@@ -159,13 +165,15 @@ static enum handshake_failure failure_of(enum tls_refusal refusal)
 static void note_handshake_failure(struct session *s, enum handshake_failure why, const char *text)
 {
 	stats_count(&s->worker->stats.handshake_failures[why], 1);
+	record_reason(s->record, why == HANDSHAKE_TIMEOUT ? NULL : handshake_failure_names[why]);
 	session_log(s, LOG_INFO, "handshake failed: %s", text);
 }
 
 static void fail_handshake(struct session *s, enum handshake_failure why, const char *text)
 {
 	note_handshake_failure(s, why, text);
-	session_close(s);
+	session_close(
+		s, why == HANDSHAKE_TIMEOUT ? CLOSE_HANDSHAKE_TIMEOUT : CLOSE_HANDSHAKE_FAILED);
 }
 
 static void handshake_refused(struct session *s)
@@ -185,7 +193,7 @@ static void handshake_refused(struct session *s)
 	relay_flush(s); /* the alert */
 	if (s->client.fd >= 0 && !conn_queued(&s->client))
 		shutdown(s->client.fd, SHUT_WR);
-	session_close(s);
+	session_close(s, CLOSE_HANDSHAKE_FAILED);
 }
 
 static void count_handshake(struct session *s)
@@ -219,8 +227,11 @@ static void pass_through(struct session *s, const unsigned char *data, size_t le
 	s->ssl = NULL;
 	s->worker->in_len = 0;
 	stats_count(&s->worker->stats.passed_through, 1);
-	if (s->hello)
+	record_shaken(s->record);
+	if (s->hello) {
 		stats_count(&s->worker->stats.bytes_in, evbuffer_get_length(s->hello));
+		record_bytes_in(s->record, evbuffer_get_length(s->hello));
+	}
 	s->pending = s->hello;
 	s->hello = NULL;
 	connect_start(s);
@@ -235,11 +246,12 @@ static bool step_handshake(struct session *s, const unsigned char *data, size_t 
 
 	if (rc == 1) {
 		count_handshake(s);
+		record_shaken(s->record);
 		if (SSL_version(s->ssl) >= TLS1_3_VERSION)
 			relay_hold_tickets(s);
 		connect_start(s);
 		if (s->state != SESSION_DEAD && relay_flush(s) < 0)
-			session_abort(s);
+			session_abort(s, CLOSE_CLIENT_RESET);
 		return s->state != SESSION_DEAD;
 	}
 	why = SSL_get_error(s->ssl, rc);
@@ -277,7 +289,7 @@ static void client_gone(struct session *s, ssize_t n)
 		return;
 	}
 	stats_count(&s->worker->stats.aborted, 1);
-	session_abort(s);
+	session_abort(s, CLOSE_CLIENT_RESET);
 }
 
 /* The client's address is known: from here on it is a client, and TLS is what it talks. */
@@ -349,7 +361,7 @@ static void client_drained(struct conn *c)
 static void client_failed(struct conn *c)
 {
 	stats_count(&of_client(c)->worker->stats.aborted, 1);
-	session_abort(of_client(c));
+	session_abort(of_client(c), CLOSE_CLIENT_RESET);
 }
 
 static const struct conn_events client_events = {client_drained, client_failed};
@@ -363,6 +375,8 @@ void session_open(struct worker *w, int fd, size_t listener, const struct inet_a
 	s->number = ++w->n_opened;
 	s->from = *from;
 	s->snapshot = snapshot_ref(w->snapshot);
+	if (connlog_is_on())
+		s->record = record_new();
 	s->backend.fd = -1;
 	conn_open(&s->client, fd, &client_events);
 	conn_watch(&s->client, w->base, EV_READ | EV_PERSIST, on_client_readable, s);
@@ -409,7 +423,7 @@ static void expire_relay(struct session *s)
 
 	if (s->tickets) { /* nothing came that they could go with */
 		if (relay_send_tickets(s) < 0)
-			session_abort(s);
+			session_abort(s, CLOSE_CLIENT_RESET);
 		session_settle(s);
 		return;
 	}
@@ -423,7 +437,7 @@ static void expire_relay(struct session *s)
 		half ? &s->worker->stats.half_closed_timeouts : &s->worker->stats.idle_timeouts, 1);
 	session_log(s, LOG_DEBUG, "closed: %s",
 		half ? "half closed for timeouts.half_closed" : "nothing moved for timeouts.idle");
-	session_close(s);
+	session_close(s, half ? CLOSE_HALF_CLOSED_TIMEOUT : CLOSE_IDLE_TIMEOUT);
 }
 
 void session_expire(struct session *s)

@@ -7,6 +7,7 @@
 #include <event2/buffer.h>
 
 #include "proxy/conn.h"
+#include "proxy/record.h"
 #include "proxy/worker.h"
 
 enum session_state {
@@ -36,6 +37,7 @@ struct session {
 	enum session_state state;
 	SSL *ssl; /* NULL = what comes is passed on as it is */
 	struct conn client, backend;
+	struct record *record;       /* NULL = no line for it */
 	uint64_t number;             /* of this worker's */
 	struct inet_address from;    /* the client; before its PROXY header the peer */
 	struct origin *origin;       /* of that header, until connected; NULL = none comes */
@@ -58,7 +60,7 @@ struct session {
 /* Takes the descriptor. */
 void session_open(struct worker *w, int fd, size_t listener, const struct inet_address *from);
 /* Ends it at once, without telling the client more than the end of the connection. */
-void session_close(struct session *s);
+void session_close(struct session *s, enum close_reason why);
 /* The deadline of its state has come. */
 void session_expire(struct session *s);
 void session_free(struct session *s); /* a dead one */
@@ -72,7 +74,8 @@ const char *session_id(const struct session *s, char out[SESSION_ID_SIZE]);
 void session_set_state(struct session *s, enum session_state state);
 void session_let_go(struct session *s); /* of what it needs until it is connected */
 void session_unpin_server(struct session *s);
-void session_abort(struct session *s); /* closes both ends with a reset: the stream is not whole */
+/* Closes both ends with a reset: the stream is not whole. */
+void session_abort(struct session *s, enum close_reason why);
 void session_settle(
 	struct session *s); /* at the end of each callback: what to watch and until when */
 void session_log(struct session *s, enum log_level level, const char *fmt, ...)

@@ -16,6 +16,7 @@ struct snapshot *snapshot_copy(const struct snapshot *s)
 {
 	/* Member by member: other threads count `refs` up and down meanwhile. */
 	struct snapshot parts = {
+		.conf = conf_ref(s->conf),
 		.ctx = s->ctx,
 		.certs = certs_ref(s->certs),
 		.tickets = tickets_ref(s->tickets),
@@ -40,6 +41,7 @@ void snapshot_unref(struct snapshot *s)
 {
 	if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
 		return;
+	conf_unref(s->conf);
 	SSL_CTX_free(s->ctx);
 	certs_unref(s->certs);
 	tickets_unref(s->tickets);

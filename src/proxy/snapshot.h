@@ -18,6 +18,7 @@
 
 struct snapshot {
 	atomic_uint refs;
+	struct conf *conf;
 	SSL_CTX *ctx;
 	struct certs *certs;
 	struct tickets *tickets;

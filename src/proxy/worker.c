@@ -240,7 +240,7 @@ static void stop(struct worker *w)
 	drain(w);
 	for (s = TAILQ_FIRST(&w->sessions); s; s = next) {
 		next = TAILQ_NEXT(s, link);
-		session_close(s);
+		session_close(s, CLOSE_STOP);
 	}
 	w->stopping = true;
 }

@@ -222,7 +222,6 @@ LATER = {  # each alone in a good configuration is refused with `not supported y
         ]
     },
     "per_ip": {"limits": {"per_ip": 3}},
-    "connection_log": {"connection_log": {"file": "/tmp/x", "format": "json"}},
 }
 
 

@@ -53,6 +53,7 @@ static void has_defaults(void **state)
 	assert_int_equal(c->log_level, LOG_INFO);
 	assert_int_equal(c->log_format, LOG_TEXT);
 	assert_string_equal(c->log_file, "-");
+	assert_false(c->connection_log.set);
 	assert_int_equal(c->tls.min_version, 0x0303);
 	assert_int_equal(c->tls.max_version, 0x0304);
 	assert_string_equal(c->tls.ciphers,
@@ -313,7 +314,8 @@ static void takes_every_option(void **state)
 		     "admin: { address: '0.0.0.0:1', token: '${LT_TOKEN}' }\n"
 		     "autocert: { provider: pseudo, domains: [A.b, '*.a.b'], certificate_key_type: "
 		     "RSA3072,\n"
-		     "  cert_path: c, key_path: /k, options: { lifetime: 2h } }\n");
+		     "  cert_path: c, key_path: /k, options: { lifetime: 2h } }\n"
+		     "connection_log: { file: log/connections, format: text }\n");
 
 	assert_string_equal(c->state_dir, "/srv/state");
 	assert_string_equal(c->user, "1000");
@@ -323,6 +325,9 @@ static void takes_every_option(void **state)
 	assert_int_equal(c->log_level, LOG_DEBUG);
 	assert_int_equal(c->log_format, LOG_JSON);
 	assert_string_equal(c->log_file, "/srv/state/log/lintel.log");
+	assert_true(c->connection_log.set);
+	assert_string_equal(c->connection_log.file, "/srv/state/log/connections");
+	assert_int_equal(c->connection_log.format, LOG_TEXT);
 	assert_int_equal(c->n_listens, 2);
 	assert_string_equal(c->listens[0].name, "web");
 	assert_int_equal(c->listens[0].place.line, 7);

@@ -304,10 +304,12 @@ static const struct {
 		":5:97: routes[0].health_check.path: not supported yet: leave the key out\n"
 		":5:106: routes[0].health_check.host: not supported yet: leave the key out\n"
 		":5:117: routes[0].health_check.expect: not supported yet: leave the key out\n"},
-	{BASE "limits: { per_ip: 5 }\n"
-	      "connection_log: { file: x, format: json }\n",
-		":3:19: limits.per_ip: not supported yet, but for its default: 0\n"
-		":4:17: connection_log: not supported yet: leave the key out\n"},
+	{BASE "limits: { per_ip: 5 }\n",
+		":3:19: limits.per_ip: not supported yet, but for its default: 0\n"},
+	{BASE "log: { file: /x }\n"
+	      "connection_log: { file: /x }\n",
+		":4:25: connection_log.file: /x is log.file too: give the connection log a file of "
+		"its own\n"},
 	/* an ACME CA's certificates */
 	{BASE "autocert: { provider: rfc2136, email: nobody, resolvers: [\"unix:/x\"], ca_dir_url: "
 	      "\"http://ca.example\", eab_hmac: \"a secret\", propagation: { timeout: 3, servers: "
@@ -381,10 +383,11 @@ static const struct {
 		":10:3: notifications[6]: a topic is ntfy's: gotify has none\n"},
 	/* what is not supported yet is checked all the same */
 	{BASE "limits: { per_ip: x }\n"
-	      "connection_log: { fiel: x }\n"
+	      "connection_log: { fiel: x, format: xml }\n"
 	      "notifications: [{ provider: mail, tokn: x }, {}]\n",
 		":3:19: limits.per_ip: \"x\" is no whole number\n"
 		":4:19: connection_log.fiel: unknown key, did you mean \"file\"?\n"
+		":4:36: connection_log.format: \"xml\" is unknown, possible: text, json\n"
 		":4:17: connection_log.file: is missing\n"
 		":5:29: notifications[0].provider: \"mail\" is unknown, possible: webhook, gotify, "
 		"ntfy\n"
