@@ -38,24 +38,25 @@ void origin_clear(struct session *s)
 	s->origin = NULL;
 }
 
-static void fail(
-	struct session *s, atomic_uint_fast64_t *counter, const char *word, const char *why)
+static void fail(struct session *s, atomic_uint_fast64_t *counter, enum log_level level,
+	const char *word, const char *why)
 {
 	stats_count(counter, 1);
 	record_reason(s->record, word);
-	session_log(s, LOG_WARN, "PROXY header: %s", why);
+	session_log(s, level, "PROXY header: %s", why);
 	session_close(s, CLOSE_PROXY_HEADER);
 }
 
 void origin_client_gone(struct session *s)
 {
-	fail(s, &s->worker->stats.proxy_headers_cut, "closed",
-		"the connection ended before it was whole");
+	/* A balancer that looks whether somebody listens says nothing at all, every few seconds. */
+	fail(s, &s->worker->stats.proxy_headers_cut, s->origin->part_len ? LOG_WARN : LOG_DEBUG,
+		"closed", "the connection ended before it was whole");
 }
 
 void origin_expire(struct session *s)
 {
-	fail(s, &s->worker->stats.proxy_header_timeouts, "timeout",
+	fail(s, &s->worker->stats.proxy_header_timeouts, LOG_WARN, "timeout",
 		"not whole within limits.handshake");
 }
 
@@ -85,7 +86,7 @@ bool origin_read(struct session *s)
 		n = pproto_read(&ends, o->part, o->part_len, &err);
 	}
 	if (n < 0)
-		fail(s, &w->stats.proxy_headers_malformed, "malformed", err.text);
+		fail(s, &w->stats.proxy_headers_malformed, LOG_WARN, "malformed", err.text);
 	if (n <= 0)
 		return false;
 	w->in += (size_t)n - before;
