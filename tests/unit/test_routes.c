@@ -143,8 +143,7 @@ static void wrong_orders_are_refused(void **state)
 	static const char *const bad[] = {"", "{}", "[]", "x", "{\"route\":\"app.example\"}",
 		ORDER("app.example", "127.0.0.1:8080", "drained"),
 		"{\"route\":\"app.example\",\"server\":\"127.0.0.1:8080\",\"mode\":1}",
-		"{\"route\":\"app.example\",\"server\":\"127.0.0.1:8080\",\"mode\":\"drain\","
-		"\"force\":true}"};
+		ORDER("app.example", "127.0.0.1:8080", "drain\",\"force\":\"yes")};
 
 	fill_routes();
 	start(NULL);
