@@ -1,5 +1,6 @@
 """Backends by name: looked up by the system's resolver, without holding anything up. Each daemon has
 /etc files of its own, in a mount namespace."""
+import os
 import subprocess
 
 import pytest
@@ -114,3 +115,95 @@ def test_resolver_that_does_not_answer(run, serve, ca, etc, tmp_path):
     assert ask(daemon.address, "a.example") == "app"
     daemon.signal(15)
     assert daemon.wait(20) == 0
+
+
+@pytest.fixture
+def bind(tmp_path):
+    """BIND with the zone `test`, which socat lets answer on port 53 of the tests' own address (BIND
+    itself listens on addresses of interfaces only). bind(lines...) changes it, with lines for
+    nsupdate; bind.stop() leaves nobody there."""
+    port = proxy.free_port("127.0.0.1")
+    folder = tmp_path / "bind"
+    folder.mkdir()
+    (folder / "zone").write_text(
+        "$TTL 1\n@ SOA ns root 1 3600 600 86400 1\n@ NS ns\nns A 127.0.0.1\n"
+    )
+    (folder / "named.conf").write_text(
+        f"""options {{ directory "{folder}"; pid-file none; session-keyfile none;
+    listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; recursion no; notify no;
+    dnssec-validation no; }};
+controls {{ }};
+zone "test" {{ type primary; file "zone"; allow-update {{ any; }}; }};
+"""
+    )
+    commands = (
+        ["/usr/sbin/named", "-g", "-n", "1", "-c", folder / "named.conf"],
+        ["socat", f"UDP4-LISTEN:53,bind={proxy.HOST},fork", f"UDP4:127.0.0.1:{port}"],
+    )
+    with open(folder / "log", "wb") as log:
+        processes = [
+            subprocess.Popen(c, stderr=log, preexec_fn=proxy.die_with_parent) for c in commands
+        ]
+
+    def update(*lines):
+        text = "\n".join([f"server 127.0.0.1 {port}", "zone test", *lines, "send", ""])
+        done = subprocess.run(
+            ["nsupdate", "-t", "5"], input=text, text=True, capture_output=True, timeout=30
+        )
+        assert all(p.poll() is None for p in processes), (folder / "log").read_text()
+        return done.returncode == 0
+
+    def stop():
+        for p in processes:
+            p.terminate()
+            p.wait(20)
+
+    update.stop = stop
+    try:
+        proxy.wait_until("BIND", lambda: update("update add ready.test 1 A 192.0.2.1"))
+        yield update
+    finally:
+        stop()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="port 53 needs root")
+def test_addresses_that_change_in_dns(run, serve, ca, etc, bind):
+    """Looked up again when a connect fails. The name server gone, what it said last stays."""
+    one = serve(says("one"))
+    two = serve(says("two"), address="127.0.0.2", port=one.port)
+    files = etc(
+        hosts="127.0.0.1 localhost\n",
+        resolv_conf=f"nameserver {proxy.HOST}\noptions timeout:1 attempts:1\n",
+        nsswitch_conf="hosts: files dns\n",
+    )
+    assert bind(f"update add app.test 1 A {proxy.HOST}")
+    config = proxy.basic([f"app.test:{one.port}"], [ca.issue("a.example")])
+    daemon = run(config, wrap=["unshare", "-Urm", *files])
+    daemon.wait_log("its name has 1 address$")
+    assert ask(daemon.address) == "one"
+
+    one.close()
+    assert bind("update delete app.test A", "update add app.test 1 A 127.0.0.2")
+
+    def answer():
+        try:
+            return ask(daemon.address)
+        except (ConnectionError, client.Truncated):
+            return None
+
+    assert proxy.wait_until("the new address", answer) == "two"
+
+    # 127.0.0.3 answers nobody: each connection is a failure, and asks for a look at the name.
+    assert bind("update add app.test 1 A 127.0.0.3")
+    two.close()
+    proxy.wait_until("a look", lambda: not answer() and "2 addresses" in daemon.log)
+    bind.stop()
+    again = serve(says("again"), address="127.0.0.2", port=one.port)
+
+    def lost():
+        answer()
+        return "the addresses found before stay in use" in daemon.log
+
+    proxy.wait_until("a lookup that fails", lost)
+    assert proxy.wait_until("the old address", answer) == "again"
+    assert again.connections
