@@ -175,6 +175,7 @@ int build_tls(struct built *b, const struct certs *before, bool dry, struct prob
 	b->ctx = tls_context_new(&c->tls, &err);
 	if (!b->ctx)
 		conf_problem(p, c, c->tls.place, NULL, "%s", err.text);
+	b->trust = trust_build(c, p);
 	notify_check(c, p);
 	for (size_t i = 0; i < c->n_providers; i++)
 		check_provider(c, &c->providers[i], dry, p);
@@ -213,6 +214,7 @@ void built_clear(struct built *b)
 	listeners_unref(b->listeners);
 	SSL_CTX_free(b->ctx);
 	certs_unref(b->certs);
+	trust_unref(b->trust);
 	conf_unref(b->conf);
 	*b = (struct built){0};
 }

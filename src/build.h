@@ -5,6 +5,7 @@
 
 #include "conf/conf.h"
 #include "proxy/listener.h"
+#include "proxy/trust.h"
 #include "tls/certs.h"
 
 struct built {
@@ -12,6 +13,7 @@ struct built {
 	struct listeners *listeners; /* in the order of conf->listens */
 	SSL_CTX *ctx;
 	struct certs *certs;
+	struct trust *trust;
 };
 
 /* What the reload before it left: NULL at start. References are held by the caller meanwhile. */

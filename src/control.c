@@ -73,7 +73,7 @@ static void publish(struct control *c, struct snapshot *s)
 	servers_sweep(&c->servers);
 }
 
-static struct routes *make_routes(struct control *c, const struct conf *conf)
+static struct routes *make_routes(struct control *c, const struct conf *conf, struct trust *trust)
 {
 	const char **names = mem_zalloc(conf->n_listens * sizeof(*names));
 	struct routes *routes;
@@ -81,7 +81,8 @@ static struct routes *make_routes(struct control *c, const struct conf *conf)
 	for (size_t i = 0; i < conf->n_listens; i++)
 		names[i] = conf->listens[i].name;
 	resolver_begin(c->resolver);
-	routes = routes_build(conf, names, conf->n_listens, &c->servers, resolver_get, c->resolver);
+	routes = routes_build(
+		conf, trust, names, conf->n_listens, &c->servers, resolver_get, c->resolver);
 	resolver_end(c->resolver);
 	free(names);
 	return routes;
@@ -97,7 +98,7 @@ static struct snapshot *make_snapshot(struct control *c, struct built *b, struct
 		.certs = b->certs,
 		.tickets = tickets,
 		.listeners = b->listeners,
-		.routes = make_routes(c, b->conf),
+		.routes = make_routes(c, b->conf, b->trust),
 		.strict_sni = b->conf->tls.strict_sni,
 		.handshake_ms = b->conf->limits.handshake_ms,
 		.max_connections = wanted && wanted < possible ? wanted : possible,
@@ -107,6 +108,7 @@ static struct snapshot *make_snapshot(struct control *c, struct built *b, struct
 		log_warn("limits.connections: %llu is more than the limit of open files allows: "
 			 "%llu",
 			(unsigned long long)wanted, (unsigned long long)possible);
+	trust_unref(b->trust);
 	conf_unref(c->conf);
 	c->conf = b->conf;
 	*b = (struct built){0};
@@ -118,12 +120,14 @@ static void addresses_changed(void *arg)
 {
 	struct control *c = arg;
 	struct snapshot *s;
+	struct routes *routes;
 
 	if (!c->snapshot || c->draining)
 		return;
 	s = snapshot_copy(c->snapshot);
+	routes = make_routes(c, c->conf, s->routes->trust);
 	routes_unref(s->routes);
-	s->routes = make_routes(c, c->conf);
+	s->routes = routes;
 	publish(c, s);
 }
 

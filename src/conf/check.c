@@ -248,7 +248,7 @@ static void check_hosts(struct check *c)
 /* What is between lintel and its clients, where there is nothing. */
 static void check_passthrough(struct check *c, size_t r)
 {
-	static const char *const not_its_own[] = {"min_version"};
+	static const char *const not_its_own[] = {"min_version", "client_auth"};
 	const struct node *route;
 	char path[64];
 
@@ -264,6 +264,24 @@ static void check_passthrough(struct check *c, size_t r)
 	}
 }
 
+static void check_client_auth(struct check *c, size_t r)
+{
+	const struct conf_client_auth *auth = &c->conf->routes[r].client_auth;
+	const struct node *one;
+	char path[64];
+
+	snprintf(path, sizeof(path), "routes[%zu].client_auth", r);
+	one = locate(c->root, path);
+	if (one->kind != NODE_MAP || !auth->place.line)
+		return;
+	if (!node_get(one, "mode") && (auth->ca || auth->crl))
+		problem(c, path, "mode is missing: require, or optional");
+	else if (auth->mode != CLIENT_AUTH_NONE && !node_get(one, "ca"))
+		problem(c, path,
+			"ca is missing: the file with the certificates of the CAs that clients' "
+			"certificates are from");
+}
+
 static void check_routes(struct check *c)
 {
 	const struct conf *conf = c->conf;
@@ -276,6 +294,7 @@ static void check_routes(struct check *c)
 			snprintf(path, sizeof(path), "routes[%zu].min_version", r);
 			problem(c, path, "is above tls.max_version");
 		}
+		check_client_auth(c, r);
 	}
 	check_hosts(c);
 }

@@ -69,6 +69,15 @@ const char *conf_route_tls_name(enum conf_route_tls tls);
 const char *conf_balance_name(enum conf_balance balance);
 const char *conf_proxy_protocol_name(enum conf_proxy_protocol version);
 
+enum client_auth { CLIENT_AUTH_NONE, CLIENT_AUTH_OPTIONAL, CLIENT_AUTH_REQUIRE };
+
+struct conf_client_auth {
+	struct conf_place place;
+	enum client_auth mode;
+	char *ca;  /* resolved; there unless the mode is none */
+	char *crl; /* resolved; NULL = revocation is not looked at */
+};
+
 struct conf_route {
 	struct conf_place place;
 	struct conf_strings hosts;     /* normalised; "default" stands for the catch-all */
@@ -84,6 +93,7 @@ struct conf_route {
 	bool has_alpn;
 	struct conf_strings alpn;
 	int min_version; /* 0 = tls.min_version */
+	struct conf_client_auth client_auth;
 };
 
 struct conf_limits {

@@ -242,6 +242,8 @@ static const struct option_word proxy_words[] = {{"none", PROXY_PROTOCOL_NONE, f
 	{"v1", PROXY_PROTOCOL_V1, false}, {"v2", PROXY_PROTOCOL_V2, false}, {0}};
 static const struct option_word health_words[] = {
 	{"none", 0, false}, {"tcp", 1, false}, {"tls", 2, false}, {"http", 3, false}, {0}};
+static const struct option_word client_auth_words[] = {{"none", CLIENT_AUTH_NONE, false},
+	{"optional", CLIENT_AUTH_OPTIONAL, false}, {"require", CLIENT_AUTH_REQUIRE, false}, {0}};
 static const struct option_word key_type_words[] = {{"EC256", KEY_EC256, false},
 	{"EC384", KEY_EC384, false}, {"RSA2048", KEY_RSA2048, false},
 	{"RSA3072", KEY_RSA3072, false}, {"RSA4096", KEY_RSA4096, false}, {0}};
@@ -364,6 +366,14 @@ static const struct option timeouts_rows[] = {
 };
 static MAP(timeouts, struct conf_route, OPTION_NO_PLACE);
 
+static const struct option client_auth_rows[] = {
+	ROW("mode", ENUM, AT(conf_client_auth, mode), .fallback = "none",
+		.words = client_auth_words),
+	ROW("ca", PATH, AT(conf_client_auth, ca)),
+	ROW("crl", PATH, AT(conf_client_auth, crl)),
+};
+static MAP(client_auth, struct conf_client_auth, offsetof(struct conf_client_auth, place));
+
 static const struct option route_rows[] = {
 	ROW("hosts", STRINGS, .flags = OPTION_REQUIRED, AT(conf_route, hosts), .max = 1000000,
 		.check = check_pattern),
@@ -381,6 +391,7 @@ static const struct option route_rows[] = {
 	ROW("alpn", STRINGS, AT(conf_route, alpn), PRESENT(conf_route, has_alpn), .max = 100,
 		.check = check_alpn),
 	ROW("min_version", ENUM, AT(conf_route, min_version), .words = version_words),
+	ROW("client_auth", MAP, AT(conf_route, client_auth), .map = &schema_client_auth),
 };
 static MAP(route, struct conf_route, offsetof(struct conf_route, place));
 

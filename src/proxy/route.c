@@ -82,13 +82,15 @@ static void enter(struct route_table *table, const struct conf_strings *hosts, s
 			*names_slot(table->names, hosts->v[h]) = r;
 }
 
-struct routes *routes_build(const struct conf *conf, const char *const *listener_names,
-	size_t n_listeners, struct servers *servers, routes_resolve *resolve, void *arg)
+struct routes *routes_build(const struct conf *conf, struct trust *trust,
+	const char *const *listener_names, size_t n_listeners, struct servers *servers,
+	routes_resolve *resolve, void *arg)
 {
 	struct routes *r = mem_zalloc(sizeof(*r));
 
 	servers_begin(servers);
 	atomic_init(&r->refs, 1);
+	r->trust = trust_ref(trust);
 	r->n = conf->n_routes;
 	r->v = mem_zalloc(r->n * sizeof(*r->v));
 	r->n_listeners = n_listeners;
@@ -97,6 +99,8 @@ struct routes *routes_build(const struct conf *conf, const char *const *listener
 		const struct conf_route *from = &conf->routes[i];
 
 		build_route(&r->v[i], conf, from, servers, resolve, arg);
+		r->v[i].policy.client_auth =
+			(struct client_auth_policy){from->client_auth.mode, trust->clients[i]};
 		for (size_t l = 0; l < n_listeners; l++) {
 			struct listener_routes *to = &r->by_listener[l];
 
@@ -136,6 +140,7 @@ void routes_unref(struct routes *r)
 	}
 	free(r->by_listener);
 	free(r->v);
+	trust_unref(r->trust);
 	free(r);
 }
 

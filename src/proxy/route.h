@@ -10,6 +10,7 @@
 #include "base/address.h"
 #include "conf/conf.h"
 #include "proxy/server.h"
+#include "proxy/trust.h"
 #include "tls/handshake.h"
 
 struct endpoints { /* the addresses of one host name */
@@ -50,7 +51,8 @@ struct route_table {
 
 struct routes {
 	atomic_uint refs;
-	struct route *v; /* in the configuration's order */
+	struct trust *trust; /* of this configuration; routes borrow from it */
+	struct route *v;     /* in the configuration's order */
 	size_t n;
 	size_t n_listeners;
 	struct listener_routes {
@@ -65,8 +67,9 @@ struct routes {
 typedef const struct endpoints *routes_resolve(void *arg, const struct address *address);
 
 /* New reference. `listener_names` in the order of the listeners, NULL for one without a name. */
-struct routes *routes_build(const struct conf *conf, const char *const *listener_names,
-	size_t n_listeners, struct servers *servers, routes_resolve *resolve, void *arg);
+struct routes *routes_build(const struct conf *conf, struct trust *trust,
+	const char *const *listener_names, size_t n_listeners, struct servers *servers,
+	routes_resolve *resolve, void *arg);
 struct routes *routes_ref(struct routes *r);
 void routes_unref(struct routes *r);
 

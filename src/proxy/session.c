@@ -74,7 +74,7 @@ void session_let_go(struct session *s)
 	if (s->hello)
 		evbuffer_free(s->hello);
 	s->hello = NULL;
-	free(s->handshake);
+	handshake_free(s->handshake);
 	s->handshake = NULL;
 }
 
@@ -157,6 +157,7 @@ static enum handshake_failure failure_of(enum tls_refusal refusal)
 	case TLS_REFUSED_NO_ALPN: return HANDSHAKE_NO_ALPN;
 	case TLS_REFUSED_NO_ROUTE: return HANDSHAKE_NO_ROUTE;
 	case TLS_REFUSED_BAD_CERT: return HANDSHAKE_BAD_CERT;
+	case TLS_REFUSED_CLIENT_CERT: return HANDSHAKE_CLIENT_CERT;
 	case TLS_REFUSED_NOT: break;
 	}
 	return HANDSHAKE_PROTOCOL;
@@ -178,18 +179,11 @@ static void fail_handshake(struct session *s, enum handshake_failure why, const 
 
 static void handshake_refused(struct session *s)
 {
-	static const char *const sentences[] = {
-		[TLS_REFUSED_NO_CERT] = "no certificate for this server name",
-		[TLS_REFUSED_NO_ALPN] = "none of the client's ALPN protocols is served",
-		[TLS_REFUSED_NO_ROUTE] = "no route for this server name on this listener",
-		[TLS_REFUSED_BAD_CERT] = "the certificate for this server name cannot be used",
-	};
-	enum tls_refusal refusal = s->handshake->refusal;
 	char why[ERROR_MAX];
+	enum tls_refusal refusal = tls_refusal_of(s->handshake, why);
 
-	tls_error_text(why); /* empties the queue in any case */
 	/* Before the client is told: who hears of a refusal finds it counted. */
-	note_handshake_failure(s, failure_of(refusal), refusal ? sentences[refusal] : why);
+	note_handshake_failure(s, failure_of(refusal), why);
 	relay_flush(s); /* the alert */
 	if (s->client.fd >= 0 && !conn_queued(&s->client))
 		shutdown(s->client.fd, SHUT_WR);

@@ -7,6 +7,7 @@ const char *const handshake_failure_names[HANDSHAKE_FAILURES] = {
 	[HANDSHAKE_NO_ALPN] = "no_alpn",
 	[HANDSHAKE_NO_ROUTE] = "no_route",
 	[HANDSHAKE_BAD_CERT] = "bad_certificate",
+	[HANDSHAKE_CLIENT_CERT] = "client_cert",
 	[HANDSHAKE_PROTOCOL] = "protocol",
 };
 

@@ -6,13 +6,14 @@
 #include <stdint.h>
 
 enum handshake_failure {
-	HANDSHAKE_TIMEOUT,  /* limits.handshake */
-	HANDSHAKE_CLOSED,   /* the client left */
-	HANDSHAKE_NO_CERT,  /* unrecognized_name: strict_sni, or no certificate yet */
-	HANDSHAKE_NO_ALPN,  /* no_application_protocol */
-	HANDSHAKE_NO_ROUTE, /* no route for this name here */
-	HANDSHAKE_BAD_CERT, /* a certificate of the table that does not parse */
-	HANDSHAKE_PROTOCOL, /* whatever else TLS refuses */
+	HANDSHAKE_TIMEOUT,     /* limits.handshake */
+	HANDSHAKE_CLOSED,      /* the client left */
+	HANDSHAKE_NO_CERT,     /* unrecognized_name: strict_sni, or no certificate yet */
+	HANDSHAKE_NO_ALPN,     /* no_application_protocol */
+	HANDSHAKE_NO_ROUTE,    /* no route for this name here */
+	HANDSHAKE_BAD_CERT,    /* a certificate of the table that does not parse */
+	HANDSHAKE_CLIENT_CERT, /* the client's is missing, or not one that its route takes */
+	HANDSHAKE_PROTOCOL,    /* whatever else TLS refuses */
 	HANDSHAKE_FAILURES
 };
 

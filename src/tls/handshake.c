@@ -3,6 +3,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,13 +48,17 @@ static bool read_name(SSL *ssl, struct handshake *h)
 	return true;
 }
 
-/* A ticket is good for the same name only; without a client-certificate policy the name is all. */
-static bool set_session_context(SSL *ssl, const char *name)
+/* A ticket is good for the same name under the same client-certificate policy only, whose part
+ * begins with a NUL, as no name does. Without a policy the name is all. */
+static bool set_session_context(SSL *ssl, const struct handshake *h)
 {
-	unsigned char context[EVP_MAX_MD_SIZE];
+	unsigned char in[NAME_SIZE + CLIENT_AUTH_ID_MAX], context[EVP_MAX_MD_SIZE];
+	size_t name_len = strlen(h->name);
 	unsigned int len = 0;
 
-	return EVP_Digest(name, strlen(name), context, &len, sha256, NULL) == 1 &&
+	memcpy(in, h->name, name_len);
+	name_len += client_auth_id(&h->policy->client_auth, in + name_len);
+	return EVP_Digest(in, name_len, context, &len, sha256, NULL) == 1 &&
 	       SSL_set_session_id_context(ssl, context, SSL_MAX_SID_CTX_LENGTH) == 1;
 }
 
@@ -78,6 +83,17 @@ static bool use_certificates(SSL *ssl, struct handshake *h, const struct certs_e
 		any = true;
 	}
 	return any;
+}
+
+/* OpenSSL's verdict on each certificate of the client's chain: the first no is told. */
+static int on_client_verified(int good, X509_STORE_CTX *ctx)
+{
+	SSL *ssl = X509_STORE_CTX_get_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
+	struct handshake *h = SSL_get_app_data(ssl);
+
+	if (!good && !h->client_problem)
+		h->client_problem = client_auth_problem(ctx);
+	return good;
 }
 
 static int refuse(struct handshake *h, enum tls_refusal refusal, int *alert, int description)
@@ -134,8 +150,9 @@ static int on_client_hello(SSL *ssl, int *alert, void *arg)
 		return refuse(h, TLS_REFUSED_NO_ROUTE, alert, SSL_AD_UNRECOGNIZED_NAME);
 	if (!use_certificates(ssl, h, entry))
 		return refuse(h, TLS_REFUSED_BAD_CERT, alert, SSL_AD_INTERNAL_ERROR);
+	client_auth_ask(ssl, &h->policy->client_auth, on_client_verified);
 	if (!SSL_set_min_proto_version(ssl, h->policy->min_version) ||
-		!set_session_context(ssl, h->name)) {
+		!set_session_context(ssl, h)) {
 		*alert = SSL_AD_INTERNAL_ERROR;
 		return SSL_CLIENT_HELLO_ERROR;
 	}
@@ -166,6 +183,23 @@ static int on_ticket(SSL *ssl, unsigned char name[16], unsigned char iv[EVP_MAX_
 	const struct handshake *h = SSL_get_app_data(ssl);
 
 	return tickets_use(h->tickets, ssl, name, iv, cipher, mac, encrypt);
+}
+
+/* A client's certificate may have run out, or its CRL, since the ticket was made. */
+static SSL_TICKET_RETURN on_ticket_decrypted(SSL *ssl, SSL_SESSION *session,
+	const unsigned char *key_name, size_t key_name_len, SSL_TICKET_STATUS status, void *arg)
+{
+	const struct handshake *h = SSL_get_app_data(ssl);
+	bool renew = status != SSL_TICKET_SUCCESS;
+
+	(void)key_name;
+	(void)key_name_len;
+	(void)arg;
+	if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
+		return SSL_TICKET_RETURN_IGNORE_RENEW;
+	if (h->policy && !client_auth_still_good(&h->policy->client_auth, session))
+		return SSL_TICKET_RETURN_IGNORE_RENEW;
+	return renew ? SSL_TICKET_RETURN_USE_RENEW : SSL_TICKET_RETURN_USE;
 }
 
 static int set_suites(SSL_CTX *ctx, const struct conf_tls *conf, struct error *err)
@@ -203,6 +237,7 @@ SSL_CTX *tls_context_new(const struct conf_tls *conf, struct error *err)
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_timeout(ctx, TICKETS_LIFETIME_S);
 	SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket);
+	SSL_CTX_set_session_ticket_cb(ctx, NULL, on_ticket_decrypted, NULL);
 	/* Of its own: without one a session of any name would resume under any other. */
 	if (SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"none", 4) != 1) {
 		tls_error_set(err, "cannot set the session id context");
@@ -226,6 +261,35 @@ SSL *tls_accept_new(SSL_CTX *ctx, struct handshake *h, BIO *bio)
 	SSL_set_bio(ssl, bio, bio);
 	SSL_set_accept_state(ssl);
 	return ssl;
+}
+
+enum tls_refusal tls_refusal_of(const struct handshake *h, char why[ERROR_MAX])
+{
+	static const char *const sentences[] = {
+		[TLS_REFUSED_NO_CERT] = "no certificate for this server name",
+		[TLS_REFUSED_NO_ALPN] = "none of the client's ALPN protocols is served",
+		[TLS_REFUSED_NO_ROUTE] = "no route for this server name on this listener",
+		[TLS_REFUSED_BAD_CERT] = "the certificate for this server name cannot be used",
+		[TLS_REFUSED_CLIENT_CERT] = "the client sent no certificate",
+	};
+	enum tls_refusal refusal = h->refusal;
+
+	if (h->client_problem ||
+		ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)
+		refusal = TLS_REFUSED_CLIENT_CERT;
+	tls_error_text(why); /* empties the queue in any case */
+	if (h->client_problem)
+		snprintf(why, ERROR_MAX, "%s", h->client_problem);
+	else if (refusal)
+		snprintf(why, ERROR_MAX, "%s", sentences[refusal]);
+	return refusal;
+}
+
+void handshake_free(struct handshake *h)
+{
+	if (h)
+		free(h->client_problem);
+	free(h);
 }
 
 unsigned char *tls_alpn_wire(const struct conf_strings *list, size_t *len)

@@ -12,6 +12,7 @@
 #include "base/names.h"
 #include "conf/conf.h"
 #include "tls/certs.h"
+#include "tls/client_auth.h"
 #include "tls/tickets.h"
 
 /* What differs between the routes. */
@@ -19,6 +20,7 @@ struct tls_policy {
 	int min_version;     /* TLS1_2_VERSION or TLS1_3_VERSION */
 	unsigned char *alpn; /* as on the wire, in our order of preference; NULL = ignore ALPN */
 	size_t alpn_len;
+	struct client_auth_policy client_auth;
 };
 
 enum tls_refusal { /* why our side ended it, where it was one of these */
@@ -27,6 +29,7 @@ enum tls_refusal { /* why our side ended it, where it was one of these */
 	TLS_REFUSED_NO_ALPN,
 	TLS_REFUSED_NO_ROUTE,
 	TLS_REFUSED_BAD_CERT,
+	TLS_REFUSED_CLIENT_CERT,
 };
 
 struct handshake {
@@ -49,12 +52,17 @@ struct handshake {
 	char name[NAME_SIZE];
 	const struct tls_policy *policy;
 	enum tls_refusal refusal;
+	char *client_problem; /* what is wrong with the client's certificate; new string */
 };
 
 /* A new SSL_CTX, with a sentence that names the option at fault otherwise. */
 SSL_CTX *tls_context_new(const struct conf_tls *conf, struct error *err);
 /* A new SSL that accepts with the choices of `h`. Aborts when out of memory. */
 SSL *tls_accept_new(SSL_CTX *ctx, struct handshake *h, BIO *bio);
+
+/* After SSL_accept() failed: why, with a sentence. Empties OpenSSL's queue of errors. */
+enum tls_refusal tls_refusal_of(const struct handshake *h, char why[ERROR_MAX]);
+void handshake_free(struct handshake *h);
 
 /* `list` as ALPN has it on the wire. Returns new bytes, NULL for an empty list. */
 unsigned char *tls_alpn_wire(const struct conf_strings *list, size_t *len);

@@ -88,6 +88,7 @@ static void has_defaults_of_lists(void **state)
 	assert_int_equal(r->half_closed_ms, 30000);
 	assert_false(r->has_alpn);
 	assert_int_equal(r->min_version, 0);
+	assert_int_equal(r->client_auth.mode, CLIENT_AUTH_NONE);
 	assert_int_equal(c->n_providers, 1);
 	assert_string_equal(a->name, "main");
 	assert_int_equal(a->place.line, 0);
@@ -310,6 +311,7 @@ static void takes_every_option(void **state)
 		     "    timeouts: { connect: 1ms, idle: 2h, half_closed: 3d }\n"
 		     "    alpn: []\n"
 		     "    min_version: 1.3\n"
+		     "    client_auth: { mode: require, ca: ca.pem, crl: /c/rl.pem }\n"
 		     "limits: { connections: 7, handshake: 8s, drain: 0s }\n"
 		     "admin: { address: '0.0.0.0:1', token: '${LT_TOKEN}' }\n"
 		     "autocert: { provider: pseudo, domains: [A.b, '*.a.b'], certificate_key_type: "
@@ -351,7 +353,7 @@ static void takes_every_option(void **state)
 	assert_int_equal(c->limits.handshake_ms, 8000);
 	assert_int_equal(c->limits.drain_ms, 0);
 	assert_true(c->admin.set);
-	assert_int_equal(c->admin.place.line, 27);
+	assert_int_equal(c->admin.place.line, 28);
 	assert_string_equal(c->admin.token, "from-env");
 
 	assert_strings(&c->routes[0].hosts, "a.example|*.a.example|default|");
@@ -367,6 +369,10 @@ static void takes_every_option(void **state)
 	assert_true(c->routes[0].has_alpn);
 	assert_int_equal(c->routes[0].alpn.n, 0);
 	assert_int_equal(c->routes[0].min_version, 0x0304);
+	assert_int_equal(c->routes[0].client_auth.mode, CLIENT_AUTH_REQUIRE);
+	assert_int_equal(c->routes[0].client_auth.place.line, 26);
+	assert_string_equal(c->routes[0].client_auth.ca, "/srv/state/ca.pem");
+	assert_string_equal(c->routes[0].client_auth.crl, "/c/rl.pem");
 
 	assert_int_equal(c->providers[0].provider, PROVIDER_PSEUDO);
 	assert_strings(&c->providers[0].domains, "a.b|*.a.b|");

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 #include <openssl/err.h>
@@ -77,6 +78,8 @@ struct run { /* what a client asks for and what came of it */
 	const char *sigalgs;
 	int version;        /* 0 = any */
 	SSL_SESSION *offer; /* freed by run_client() */
+	X509 *cert;         /* the client's; NULL = none */
+	EVP_PKEY *key;
 	bool strict;
 	/* results */
 	bool ok, resumed;
@@ -86,6 +89,8 @@ struct run { /* what a client asks for and what came of it */
 	char chosen[32];
 	SSL_SESSION *session;
 	enum tls_refusal refusal;
+	char why[ERROR_MAX];
+	char subject[TLS_NAME_SIZE], cn[65]; /* as the server sees the client; "" = nobody */
 };
 
 static struct run *the_run;
@@ -125,6 +130,8 @@ static SSL *make_client(struct run *r, SSL_CTX *ctx)
 		assert_int_equal(SSL_set1_sigalgs_list(c, r->sigalgs), 1);
 	if (r->offer)
 		SSL_set_session(c, r->offer);
+	if (r->cert)
+		assert_int_equal(SSL_use_cert_and_key(c, r->cert, r->key, NULL, 1), 1);
 	SSL_set_connect_state(c);
 	return c;
 }
@@ -171,10 +178,14 @@ static void run_client(struct run *r, SSL_CTX *server_ctx)
 			rc = SSL_do_handshake(c);
 		if (rs != 1)
 			rs = SSL_do_handshake(s);
+		if (rs != 1 && SSL_get_error(s, rs) == SSL_ERROR_SSL && !*r->why)
+			r->refusal = tls_refusal_of(&h, r->why);
 	}
 	r->ok = rs == 1 && rc == 1;
-	r->refusal = h.refusal;
+	free(h.client_problem);
 	if (r->ok) {
+		tls_client_subject(s, r->subject);
+		tls_client_common_name(s, r->cn, sizeof(r->cn));
 		assert_int_equal(SSL_write(s, &byte, 1), 1); /* brings the tickets along */
 		assert_int_equal(SSL_read(c, &byte, 1), 1);
 		look_at(r, c);
@@ -365,6 +376,124 @@ static void test_resumption(void **state)
 	SSL_CTX_free(ctx);
 }
 
+/* Client certificates */
+
+struct identity {
+	EVP_PKEY *key;
+	X509 *cert;
+	struct anchors *anchors; /* with it as the one that is trusted */
+};
+
+static void make_identity(struct identity *i, const char *cn, int64_t until_s)
+{
+	struct certgen g = {.cn = cn, .from_s = -7200, .until_s = until_s};
+	char *dir = certgen_temp(), *path = mem_printf("%s/ca.crt", dir), *pem;
+	struct error err;
+
+	g.key = i->key = certgen_key("P-256");
+	i->cert = certgen_cert(&g);
+	pem = certgen_cert_pem(i->cert);
+	certgen_write_text(path, pem, 0644);
+	i->anchors = anchors_load(path, &err);
+	assert_non_null(i->anchors);
+	free(pem);
+	free(path);
+	certgen_remove(dir);
+}
+
+static void clear_identity(struct identity *i)
+{
+	EVP_PKEY_free(i->key);
+	X509_free(i->cert);
+	anchors_unref(i->anchors);
+}
+
+static void test_client_certificates(void **state)
+{
+	struct identity alice, bob;
+	SSL_CTX *ctx = new_context();
+
+	(void)state;
+	make_identity(&alice, "a,li\"ce\n\xc3\xa9", 3600);
+	make_identity(&bob, "bob", 3600);
+	for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+		struct run good = {.version = version, .cert = alice.cert, .key = alice.key};
+		struct run bad = {.version = version, .cert = bob.cert, .key = bob.key};
+		struct run none = {.version = version}, nobody = none;
+
+		policy.client_auth =
+			(struct client_auth_policy){CLIENT_AUTH_REQUIRE, alice.anchors};
+		run_client(&good, ctx);
+		run_client(&bad, ctx);
+		run_client(&none, ctx);
+		policy.client_auth.mode = CLIENT_AUTH_OPTIONAL;
+		run_client(&nobody, ctx);
+		assert_true(good.ok && nobody.ok);
+		assert_string_equal(good.subject, "CN=a\\,li\\\"ce\\0A\\C3\\A9");
+		assert_string_equal(good.cn, "a,li\"ce\n\xc3\xa9");
+		assert_string_equal(nobody.subject, "");
+		assert_string_equal(nobody.cn, "");
+		assert_false(bad.ok || none.ok);
+		assert_int_equal(bad.refusal, TLS_REFUSED_CLIENT_CERT);
+		assert_non_null(strstr(bad.why, "certificate, CN=bob, is refused"));
+		assert_int_equal(none.refusal, TLS_REFUSED_CLIENT_CERT);
+		assert_string_equal(none.why, "the client sent no certificate");
+		SSL_SESSION_free(good.session);
+		SSL_SESSION_free(nobody.session);
+		SSL_SESSION_free(bad.session);
+		SSL_SESSION_free(none.session);
+	}
+	policy.client_auth = (struct client_auth_policy){0};
+	clear_identity(&alice);
+	clear_identity(&bob);
+	SSL_CTX_free(ctx);
+}
+
+/* A ticket outlives neither the certificate in it nor the CRLs that it was held against. */
+static void test_tickets_of_what_has_expired(void **state)
+{
+	struct identity late, good;
+	SSL_CTX *ctx = new_context();
+
+	(void)state;
+	make_identity(&late, "late", -3600);
+	make_identity(&good, "good", 3600);
+	/* Let in as if it were an hour and a half ago. */
+	X509_VERIFY_PARAM_set_time(X509_STORE_get0_param(late.anchors->store), time(NULL) - 5400);
+	for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+		struct identity *who[] = {&late, &good};
+
+		for (int i = 0; i < 2; i++) {
+			struct run first = {
+				.version = version, .cert = who[i]->cert, .key = who[i]->key};
+			struct run again = first;
+
+			policy.client_auth =
+				(struct client_auth_policy){CLIENT_AUTH_REQUIRE, who[i]->anchors};
+			run_client(&first, ctx);
+			assert_true(first.ok && first.session);
+			again.offer = first.session;
+			SSL_SESSION_up_ref(first.session);
+			run_client(&again, ctx);
+			assert_true(again.ok);
+			assert_int_equal(again.resumed, i == 1);
+			assert_string_equal(again.cn, i == 1 ? "good" : "late");
+			SSL_SESSION_free(again.session);
+			again.session = NULL;
+			again.offer = first.session;
+			who[i]->anchors->crls_until = time(NULL) - 1;
+			run_client(&again, ctx);
+			assert_true(again.ok && !again.resumed);
+			who[i]->anchors->crls_until = INT64_MAX;
+			SSL_SESSION_free(again.session);
+		}
+	}
+	policy.client_auth = (struct client_auth_policy){0};
+	clear_identity(&late);
+	clear_identity(&good);
+	SSL_CTX_free(ctx);
+}
+
 static void test_keys_age_out(void **state)
 {
 	struct run first = {.sni = "a.test"}, late;
@@ -454,6 +583,8 @@ int main(void)
 		cmocka_unit_test(test_alpn),
 		cmocka_unit_test(test_route_minimum_version),
 		cmocka_unit_test(test_resumption),
+		cmocka_unit_test(test_client_certificates),
+		cmocka_unit_test(test_tickets_of_what_has_expired),
 		cmocka_unit_test(test_keys_age_out),
 		cmocka_unit_test(test_no_tickets),
 		cmocka_unit_test(test_bad_options),

@@ -45,6 +45,16 @@ static void clear(struct conf_server *s, size_t n)
 		address_clear(&s[i].address);
 }
 
+static struct routes *build(const struct conf *conf, const char *const *names, size_t n)
+{
+	struct problems p = {0};
+	struct trust *trust = trust_build(conf, &p);
+	struct routes *r = routes_build(conf, trust, names, n, &servers, resolve, NULL);
+
+	trust_unref(trust);
+	return r;
+}
+
 static size_t route_of(const struct routes *r, size_t listener, const char *name)
 {
 	const struct route *found_route = routes_find(r, listener, name);
@@ -61,7 +71,7 @@ static void test_exact_wildcard_default(void **state)
 		{.hosts = LIST("default"), .servers = one, .n_servers = 1},
 	};
 	struct conf conf = {.workers = 1, .routes = v, .n_routes = 3};
-	struct routes *r = routes_build(&conf, (const char *[]){NULL}, 1, &servers, resolve, NULL);
+	struct routes *r = build(&conf, (const char *[]){NULL}, 1);
 
 	(void)state;
 	assert_int_equal(route_of(r, 0, "www.a.test"), 1);
@@ -74,7 +84,7 @@ static void test_exact_wildcard_default(void **state)
 	routes_unref(r);
 
 	conf.n_routes = 2;
-	r = routes_build(&conf, (const char *[]){NULL}, 1, &servers, resolve, NULL);
+	r = build(&conf, (const char *[]){NULL}, 1);
 	assert_int_equal(route_of(r, 0, "a.test"), SIZE_MAX);
 	assert_int_equal(route_of(r, 0, ""), SIZE_MAX);
 	assert_int_equal(route_of(r, 0, "default"), SIZE_MAX);
@@ -96,7 +106,7 @@ static void test_listeners(void **state)
 		{.hosts = LIST("b.test"), .servers = one, .n_servers = 1},
 	};
 	struct conf conf = {.workers = 1, .routes = v, .n_routes = 3};
-	struct routes *r = routes_build(&conf, names, 3, &servers, resolve, NULL);
+	struct routes *r = build(&conf, names, 3);
 	static const struct {
 		size_t listener;
 		const char *name;
@@ -155,7 +165,7 @@ static void test_servers_and_policy(void **state)
 	three[1].weight = 7;
 	three[1].backup = true;
 	found = (struct endpoints){two, 2};
-	r = routes_build(&conf, (const char *[]){NULL}, 1, &servers, resolve, NULL);
+	r = build(&conf, (const char *[]){NULL}, 1);
 	assert_string_equal(resolved, "app.test");
 	assert_int_equal(r->v[0].n_targets, 3);
 	assert_int_equal(r->v[0].targets[0].n, 1);
@@ -183,7 +193,7 @@ static void test_servers_and_policy(void **state)
 	routes_unref(r);
 
 	found = (struct endpoints){0}; /* not resolved yet */
-	r = routes_build(&conf, (const char *[]){NULL}, 1, &servers, resolve, NULL);
+	r = build(&conf, (const char *[]){NULL}, 1);
 	assert_int_equal(r->v[0].targets[2].n, 0);
 	assert_non_null(r->v[0].targets[2].server);
 	routes_unref(r);
@@ -219,7 +229,7 @@ static void test_passthrough(void **state)
 	};
 	struct conf conf = {.workers = 1, .routes = v, .n_routes = 3};
 	const char *names[] = {"in", "out"};
-	struct routes *r = routes_build(&conf, names, 2, &servers, resolve, NULL);
+	struct routes *r = build(&conf, names, 2);
 
 	(void)state;
 	assert_true(r->by_listener[0].passes);
@@ -240,7 +250,7 @@ static void test_passthrough(void **state)
 	routes_unref(r);
 
 	conf.n_routes = 1;
-	r = routes_build(&conf, names, 2, &servers, resolve, NULL);
+	r = build(&conf, names, 2);
 	assert_false(r->by_listener[0].passes);
 	routes_unref(r);
 	clear(one, 1);

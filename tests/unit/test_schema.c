@@ -239,6 +239,17 @@ static const struct {
 	 "tls: { max_version: \"1.2\" }\n"
 	 "routes: [{ hosts: [a], backends: [\"x:1\"], min_version: \"1.3\" }]\n",
 		":3:56: routes[0].min_version: is above tls.max_version\n"},
+	{"listen: [{ address: \":1\" }]\n"
+	 "routes:\n"
+	 "  - { hosts: [a], backends: [\"x:1\"], client_auth: { mode: required } }\n"
+	 "  - { hosts: [b], backends: [\"x:1\"], client_auth: { mode: optional } }\n"
+	 "  - { hosts: [c], backends: [\"x:1\"], client_auth: { ca: f } }\n"
+	 "  - { hosts: [d], backends: [\"x:1\"], client_auth: { mode: none, ca: f, crl: g } }\n",
+		":3:59: routes[0].client_auth.mode: \"required\" is unknown, did you mean "
+		"\"require\"?\n"
+		":4:51: routes[1].client_auth: ca is missing: the file with the certificates of "
+		"the CAs that clients' certificates are from\n"
+		":5:51: routes[2].client_auth: mode is missing: require, or optional\n"},
 	/* admin */
 	{BASE "admin: {}\n", ":3:8: admin.address: is missing\n"},
 	{BASE "admin: { address: \":8888\" }\n",
