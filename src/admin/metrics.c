@@ -77,6 +77,11 @@ static const struct counter_row {
 		"Tries to connect to a server that failed."),
 	ROW("backend_unreached_total", "", backend_unreached,
 		"Connections ended because none of their servers could be reached."),
+	ROW("backend_tls_handshakes_total", "", backend_tls, "TLS handshakes done with servers."),
+	ROW("backend_tls_resumed_total", "", backend_tls_resumed,
+		"Of these, with a session from before."),
+	ROW("backend_truncated_total", "", backend_truncated,
+		"Streams that a server ended without close_notify."),
 	ROW("accept_pauses_total", "", accept_pauses,
 		"Times that accepting paused for limits.connections or descriptors."),
 #undef ROW

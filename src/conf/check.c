@@ -282,6 +282,33 @@ static void check_client_auth(struct check *c, size_t r)
 			"certificates are from");
 }
 
+static void check_server_tls(struct check *c, size_t r, size_t i)
+{
+	const struct conf_server *server = &c->conf->routes[r].servers[i];
+	const struct conf_server_tls *tls = &server->tls;
+	const struct node *one;
+	char path[64];
+
+	if (!tls->set)
+		return;
+	snprintf(path, sizeof(path), "routes[%zu].backends[%zu].tls", r, i);
+	one = locate(c->root, path);
+	if (one->kind != NODE_MAP)
+		return;
+	if (c->conf->routes[r].tls == ROUTE_PASSTHROUGH)
+		problem(c, path, "the route passes TLS through: it would be TLS within TLS");
+	if ((node_get(one, "cert") == NULL) != (node_get(one, "key") == NULL))
+		problem(c, path, "%s is missing: what is shown to the server is cert and key",
+			node_get(one, "cert") ? "key" : "cert");
+	if (!tls->verify && node_get(one, "ca"))
+		problem(c, path, "ca has no use with verify: false");
+	if (tls->verify && server->address.kind == ADDRESS_UNIX && server->address.text &&
+		!node_get(one, "server_name"))
+		problem(c, path,
+			"server_name is missing: a unix socket has no name that its certificate "
+			"could be for");
+}
+
 static void check_routes(struct check *c)
 {
 	const struct conf *conf = c->conf;
@@ -295,6 +322,8 @@ static void check_routes(struct check *c)
 			problem(c, path, "is above tls.max_version");
 		}
 		check_client_auth(c, r);
+		for (size_t i = 0; i < conf->routes[r].n_servers; i++)
+			check_server_tls(c, r, i);
 	}
 	check_hosts(c);
 }

@@ -51,11 +51,22 @@ struct conf_tls {
 	size_t n_certificates;
 };
 
+struct conf_server_tls {
+	bool set; /* false: the server is talked to in clear */
+	struct conf_place place;
+	bool verify;
+	char *ca;          /* resolved; NULL = the system's roots */
+	char *server_name; /* normalised, or an IP address; NULL = the client's, else the address's
+			    */
+	char *cert, *key;  /* resolved; both or none */
+};
+
 struct conf_server { /* one entry of a route's backends */
 	struct conf_place place;
 	struct address address; /* never ADDRESS_ANY */
 	int weight;             /* 1 to 256 */
 	bool backup;            /* gets connections when no other is left */
+	struct conf_server_tls tls;
 };
 
 enum conf_route_tls { ROUTE_TERMINATE, ROUTE_PASSTHROUGH };

@@ -1,5 +1,6 @@
 #include "conf/schema.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
@@ -55,6 +56,21 @@ static int check_pattern(char **text, struct error *err)
 	if (!name_normalise_pattern(name, *text, strlen(*text)))
 		return error_set(
 			err, "\"%s\" is neither a host name nor \"*.\" in front of one", shown);
+	free(*text);
+	*text = mem_strdup(name);
+	return 0;
+}
+
+/* What a server's certificate must be for. */
+static int check_server_name(char **text, struct error *err)
+{
+	unsigned char ip[16];
+	char name[NAME_SIZE];
+
+	if (inet_pton(AF_INET, *text, ip) == 1 || inet_pton(AF_INET6, *text, ip) == 1)
+		return 0;
+	if (!name_normalise(name, *text, strlen(*text)))
+		return error_set(err, "\"%.200s\" is neither a host name nor an IP address", *text);
 	free(*text);
 	*text = mem_strdup(name);
 	return 0;
@@ -336,11 +352,22 @@ static const struct option tls_rows[] = {
 };
 static MAP(tls, struct conf_tls, offsetof(struct conf_tls, place));
 
+static const struct option server_tls_rows[] = {
+	ROW("verify", BOOL, AT(conf_server_tls, verify), .fallback = "true"),
+	ROW("ca", PATH, AT(conf_server_tls, ca)),
+	ROW("server_name", STRING, AT(conf_server_tls, server_name), .check = check_server_name),
+	ROW("cert", PATH, AT(conf_server_tls, cert)),
+	ROW("key", PATH, AT(conf_server_tls, key)),
+};
+static MAP(server_tls, struct conf_server_tls, offsetof(struct conf_server_tls, place));
+
 static const struct option server_rows[] = {
 	ROW("address", ADDRESS, .flags = OPTION_REQUIRED, AT(conf_server, address),
 		.check_address = check_server_address),
 	ROW("weight", INT, AT(conf_server, weight), .fallback = "1", .min = 1, .max = 256),
 	ROW("backup", BOOL, AT(conf_server, backup), .fallback = "false"),
+	ROW("tls", MAP, .flags = OPTION_ABSENT, AT(conf_server, tls), PRESENT(conf_server, tls.set),
+		.map = &schema_server_tls),
 };
 static MAP(server, struct conf_server, offsetof(struct conf_server, place));
 

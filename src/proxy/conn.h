@@ -25,6 +25,7 @@ struct conn {
 	const struct conn_events *events;
 	bool watched; /* the event is added */
 	bool ended;   /* the peer's end of stream was seen */
+	bool cut;     /* without the close_notify that TLS wants in front of it */
 	bool finish;  /* our end of stream is wanted; sent once the queue is empty */
 	bool finished;
 };

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,6 +13,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "proxy/balance.h"
+#include "proxy/onward.h"
 #include "proxy/origin.h"
 #include "proxy/relay.h"
 
@@ -76,15 +78,17 @@ static void note_failure(struct session *s, struct server *server, const char *w
 	session_log(s, LOG_WARN, "server %s: cannot connect: %s", server->address.text, why);
 }
 
-static void note_connect_failure(struct session *s, struct server *server, int err)
+/* `its_own`: what is wrong is the server, not what it was asked for, nor something here. */
+static void note_connect_failure(
+	struct session *s, struct server *server, const char *why, bool its_own)
 {
-	note_failure(s, server, strerror(err));
-	if (is_our_own(err))
+	note_failure(s, server, why);
+	if (!its_own)
 		atomic_fetch_add_explicit(&server->failures, 1, memory_order_relaxed);
 	else if (server_failed(server, s->route->fall))
 		log_error("route %s: server %s is down: %u connects in a row failed, the last one: "
 			  "%s",
-			s->route->key, server->address.text, s->route->fall, strerror(err));
+			s->route->key, server->address.text, s->route->fall, why);
 }
 
 /* --- one try --- */
@@ -195,7 +199,7 @@ static void try_next(struct session *s)
 
 			if (!err)
 				return;
-			note_connect_failure(s, c->target->server, err);
+			note_connect_failure(s, c->target->server, strerror(err), !is_our_own(err));
 		}
 		mark_tried(s);
 	}
@@ -211,25 +215,51 @@ void connect_start(struct session *s)
 	try_next(s);
 }
 
-void connect_failed(struct session *s, int err)
+static void give_up_try(struct session *s)
 {
-	note_connect_failure(s, s->server, err);
 	conn_close(&s->backend, false);
 	conn_free(&s->backend);
+	onward_free(s);
 	session_unpin_server(s);
 	s->connecting.endpoint++;
 	try_next(s);
 }
 
+void connect_failed(struct session *s, int err)
+{
+	note_connect_failure(s, s->server, strerror(err), !is_our_own(err));
+	give_up_try(s);
+}
+
+void connect_refused(struct session *s, const char *what, const char *why, bool its_own)
+{
+	char text[ERROR_MAX];
+
+	snprintf(text, sizeof(text), "%s: %s", what, why);
+	note_connect_failure(s, s->server, text, its_own);
+	give_up_try(s);
+}
+
 void connect_succeeded(struct session *s)
+{
+	if (s->connecting.target->outbound)
+		onward_start(s);
+	else
+		connect_done(s);
+}
+
+void connect_done(struct session *s)
 {
 	session_set_state(s, SESSION_RELAY);
 	stats_count(&s->worker->stats.backend_connects, 1);
 	server_connected(s->server);
 	record_connected(s->record);
-	conn_watch(&s->backend, s->worker->base, EV_READ | EV_PERSIST, relay_on_server_readable, s);
-	if (s->route->proxy_protocol)
-		origin_send(s);
+	if (!s->onward) {
+		conn_watch(&s->backend, s->worker->base, EV_READ | EV_PERSIST,
+			relay_on_server_readable, s);
+		if (s->route->proxy_protocol)
+			origin_send(s);
+	}
 	session_let_go(s);
 	relay_start(s);
 }
@@ -238,6 +268,8 @@ void connect_settle(struct session *s)
 {
 	struct endpoint e = {.len = sizeof(e.un)};
 
+	if (s->onward)
+		conn_resume(&s->backend);
 	if (s->backend.watched || s->connecting.full)
 		return;
 	/* On loopback and to near servers it is there by now: this call spares four. */
@@ -256,7 +288,9 @@ void connect_expire(struct session *s)
 
 	if (c->full && s->worker->now < c->try_until)
 		err = ask_server(s, s->backend.fd, &c->target->endpoints[c->endpoint]);
-	if (err)
+	if (err && s->onward)
+		connect_refused(s, "the TLS handshake", strerror(err), true);
+	else if (err)
 		connect_failed(s, err);
 	session_settle(s);
 }

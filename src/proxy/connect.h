@@ -11,6 +11,10 @@ void connect_start(struct session *s);
 void connect_settle(struct session *s);
 /* A send has found out: it is connected; or not, with an errno value. */
 void connect_succeeded(struct session *s);
+/* And where the server is talked to in TLS, that is done. */
+void connect_done(struct session *s);
+/* Or it failed, with a sentence; `its_own` when that is not for what the client had asked for. */
+void connect_refused(struct session *s, const char *what, const char *why, bool its_own);
 void connect_failed(struct session *s, int err);
 void connect_expire(struct session *s); /* the deadline of a try has come */
 void connect_clear(struct session *s);  /* frees what it holds; callable twice */

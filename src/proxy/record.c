@@ -14,6 +14,7 @@ static const char *const close_names[] = {
 	[CLOSE_SERVER_RESET] = "server_reset",
 	[CLOSE_PROXY_HEADER] = "proxy_header",
 	[CLOSE_TLS_ERROR] = "tls_error",
+	[CLOSE_SERVER_TLS_ERROR] = "server_tls_error",
 	[CLOSE_HANDSHAKE_FAILED] = "handshake_failed",
 	[CLOSE_HANDSHAKE_TIMEOUT] = "handshake_timeout",
 	[CLOSE_CONNECT_TIMEOUT] = "connect_timeout",

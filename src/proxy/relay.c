@@ -10,12 +10,8 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "proxy/connect.h"
+#include "proxy/onward.h"
 #include "tls/error.h"
-
-#define RECORD_MAX (16u << 10) /* plain bytes of a TLS record (RFC 8446, section 5.1) */
-/* Queued for a client, above what the server's bytes can come to: its own records ask for answers
- * (KeyUpdate, refused renegotiation) that it does not read. */
-#define ANSWERS_MAX SCRATCH_SEND
 
 /* The BIO. It never asks to write later: what does not fit the scratch is sent or queued. */
 
@@ -100,7 +96,7 @@ BIO *relay_bio_new(struct session *s)
 }
 
 /* The stream is not whole. */
-static void cut(struct session *s, enum close_reason why)
+void relay_cut(struct session *s, enum close_reason why)
 {
 	stats_count(&s->worker->stats.aborted, 1);
 	session_abort(s, why);
@@ -151,19 +147,23 @@ void relay_client_ended(struct session *s)
 {
 	s->client.ended = true;
 	conn_pause(&s->client);
-	if (s->state == SESSION_RELAY && !both_ended(s))
+	if (s->state != SESSION_RELAY)
+		return;
+	if (s->onward)
+		onward_end(s);
+	if (!both_ended(s))
 		conn_finish(&s->backend);
 }
 
-static void server_ended(struct session *s)
+void relay_server_ended(struct session *s)
 {
 	s->backend.ended = true;
 	record_server_ended(s->record, s->client.ended);
 	conn_pause(&s->backend);
-	if (s->ssl && SSL_shutdown(s->ssl) < 0) /* close_notify */
+	if (s->ssl && !s->backend.cut && SSL_shutdown(s->ssl) < 0) /* close_notify */
 		ERR_clear_error();
 	if (relay_flush(s) < 0) {
-		cut(s, CLOSE_CLIENT_RESET);
+		relay_cut(s, CLOSE_CLIENT_RESET);
 		return;
 	}
 	if (!both_ended(s))
@@ -175,9 +175,11 @@ static void server_ended(struct session *s)
  * unread, as closing would then send a reset that overtakes the answer. */
 void relay_refused(struct session *s, int err)
 {
+	if (s->state == SESSION_CONNECTING) /* TLS with it: a read will say so */
+		return;
 	s->refused = true;
 	if (err != EPIPE && err != ECONNRESET) {
-		cut(s, CLOSE_SERVER_RESET);
+		relay_cut(s, CLOSE_SERVER_RESET);
 		return;
 	}
 	if (err != EPIPE && !s->backend.ended) /* EPIPE: it had ended its stream before */
@@ -191,6 +193,10 @@ static void send_to_server(struct session *s, const unsigned char *data, size_t 
 
 	if (s->refused)
 		return;
+	if (s->onward) {
+		onward_send(s, data, len);
+		return;
+	}
 	rc = conn_send(&s->backend, data, len);
 	if (rc == 1)
 		conn_pause(&s->client);
@@ -204,7 +210,7 @@ static void send_connecting(struct session *s, const unsigned char *data, size_t
 {
 	int err = EAGAIN;
 
-	if (!s->pending && !s->route->proxy_protocol) {
+	if (!s->pending && !s->route->proxy_protocol && !s->connecting.target->outbound) {
 		ssize_t n = send(s->backend.fd, data, len, MSG_NOSIGNAL);
 
 		if (n >= 0) {
@@ -280,7 +286,7 @@ static void read_ended(struct session *s, int result)
 	session_log(s, LOG_INFO, "TLS error after the handshake: %s", tls_error_text(why));
 	relay_flush(s);                /* the alert, */
 	conn_close(&s->client, false); /* which a reset could overtake */
-	cut(s, CLOSE_TLS_ERROR);
+	relay_cut(s, CLOSE_TLS_ERROR);
 }
 
 void relay_from_client(struct session *s)
@@ -310,7 +316,30 @@ void relay_from_client(struct session *s)
 	if (!deliver(s, have))
 		return;
 	if (relay_flush(s) < 0) /* an answer to KeyUpdate */
-		cut(s, CLOSE_CLIENT_RESET);
+		relay_cut(s, CLOSE_CLIENT_RESET);
+}
+
+bool relay_to_client(struct session *s, size_t len)
+{
+	stats_count(&s->worker->stats.bytes_out, len);
+	record_bytes_out(s->record, len);
+	if (send_to_client(s, len) == 0)
+		return true;
+	relay_cut(s, CLOSE_CLIENT_RESET);
+	return false;
+}
+
+void relay_server_gone(struct session *s, ssize_t n)
+{
+	if (n < 0 && errno == EPIPE) /* a reset, after the end of its stream (tcp_reset()) */
+		n = 0;
+	if (n < 0)
+		session_log(
+			s, LOG_DEBUG, "server %s: %s", s->server->address.text, strerror(errno));
+	if (n < 0 || s->broken_off)
+		relay_cut(s, CLOSE_SERVER_RESET);
+	else
+		relay_server_ended(s);
 }
 
 void relay_on_server_readable(evutil_socket_t fd, short what, void *arg)
@@ -322,30 +351,12 @@ void relay_on_server_readable(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	w->now = clock_mono_ms();
 	n = recv(fd, w->plain, SCRATCH_RECV, 0);
-	if (n < 0 && errno == EPIPE) /* a reset, after the end of its stream (tcp_reset()) */
-		n = 0;
-	if (n < 0) {
-		if (errno == EAGAIN || errno == EINTR)
-			return;
-		session_log(
-			s, LOG_DEBUG, "server %s: %s", s->server->address.text, strerror(errno));
-		cut(s, CLOSE_SERVER_RESET);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	}
-	if (n == 0 && s->broken_off) {
-		cut(s, CLOSE_SERVER_RESET);
-		return;
-	}
-	if (n == 0) {
-		server_ended(s);
-	} else {
-		stats_count(&w->stats.bytes_out, (uint64_t)n);
-		record_bytes_out(s->record, (size_t)n);
-		if (send_to_client(s, (size_t)n) < 0) {
-			cut(s, CLOSE_CLIENT_RESET);
-			return;
-		}
-	}
+	if (n > 0)
+		relay_to_client(s, (size_t)n);
+	else
+		relay_server_gone(s, n);
 	session_settle(s);
 }
 
@@ -365,6 +376,8 @@ void relay_start(struct session *s)
 		evbuffer_free(pending);
 	if (s->state == SESSION_DEAD)
 		return;
+	if (s->client.ended && s->onward)
+		onward_end(s);
 	if (s->client.ended)
 		conn_finish(&s->backend);
 	relay_resume(s);
@@ -380,6 +393,6 @@ void relay_resume(struct session *s)
 		return;
 	if (!conn_queued(&s->backend) && conn_queued(&s->client) <= ANSWERS_MAX)
 		conn_resume(&s->client);
-	if (!conn_queued(&s->client))
+	if (!conn_queued(&s->client) && (!s->onward || conn_queued(&s->backend) <= ANSWERS_MAX))
 		conn_resume(&s->backend);
 }

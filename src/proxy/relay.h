@@ -6,6 +6,11 @@
 
 #include "proxy/session.h"
 
+#define RECORD_MAX (16u << 10) /* plain bytes of a TLS record (RFC 8446, section 5.1) */
+/* Queued for a peer, above what the other's bytes can come to: its own records ask for answers
+ * (KeyUpdate, refused renegotiation) that it does not read. */
+#define ANSWERS_MAX SCRATCH_SEND
+
 BIO *relay_bio_new(struct session *s);
 
 /* What SSL wrote in this callback goes out in one send(). -1 when the client is gone. */
@@ -19,8 +24,15 @@ int relay_send_tickets(struct session *s);
 void relay_from_client(struct session *s);
 /* The same without TLS: these bytes. */
 void relay_pass_on(struct session *s, const unsigned char *data, size_t len);
-/* The client's end of stream, `clean` when close_notify announced it. */
+/* The client's end of stream; s->client.cut when no close_notify announced it. */
 void relay_client_ended(struct session *s);
+/* The server's, in the same way: it becomes close_notify and FIN, or a FIN alone. */
+void relay_server_ended(struct session *s);
+/* A recv() from the server brought `n` bytes, none or less than none (errno). */
+void relay_server_gone(struct session *s, ssize_t n);
+/* Bytes of the server, in the worker's `plain`. False when the session died of it. */
+bool relay_to_client(struct session *s, size_t len);
+void relay_cut(struct session *s, enum close_reason why); /* the stream is not whole */
 void relay_on_server_readable(evutil_socket_t fd, short what, void *arg);
 /* The server was connected: what waited for it goes out. */
 void relay_start(struct session *s);

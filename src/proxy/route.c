@@ -99,6 +99,8 @@ struct routes *routes_build(const struct conf *conf, struct trust *trust,
 		const struct conf_route *from = &conf->routes[i];
 
 		build_route(&r->v[i], conf, from, servers, resolve, arg);
+		for (size_t s = 0; s < from->n_servers; s++)
+			r->v[i].targets[s].outbound = trust->servers[i].v[s];
 		r->v[i].policy.client_auth =
 			(struct client_auth_policy){from->client_auth.mode, trust->clients[i]};
 		for (size_t l = 0; l < n_listeners; l++) {

@@ -24,7 +24,8 @@ struct target { /* a server as a route sees it */
 	size_t n;                   /* 0 = its name is not resolved (yet) */
 	unsigned weight;
 	bool backup;
-	uint64_t hash; /* of its address, for balance: source */
+	uint64_t hash;             /* of its address, for balance: source */
+	struct outbound *outbound; /* borrowed from the trust; NULL = it is talked to in clear */
 };
 
 struct route {

@@ -17,6 +17,7 @@
 #include "base/str.h"
 #include "proxy/connect.h"
 #include "proxy/connlog.h"
+#include "proxy/onward.h"
 #include "proxy/origin.h"
 #include "proxy/relay.h"
 #include "tls/error.h"
@@ -121,6 +122,7 @@ void session_abort(struct session *s, enum close_reason why)
 void session_free(struct session *s)
 {
 	SSL_free(s->ssl);
+	onward_free(s);
 	conn_free(&s->client);
 	conn_free(&s->backend);
 	if (s->pending)
@@ -279,6 +281,7 @@ static void client_gone(struct session *s, ssize_t n)
 	if (n == 0) {
 		if (s->ssl)
 			stats_count(&s->worker->stats.truncated, 1);
+		s->client.cut = true;
 		relay_client_ended(s);
 		return;
 	}

@@ -51,6 +51,7 @@ struct session {
 	size_t tickets_len;
 	struct evbuffer *pending; /* what the client sent before the server was connected */
 	struct connecting connecting;
+	struct onward *onward; /* TLS with the server; NULL = in clear, or not yet */
 	int64_t idle_ms, half_closed_ms;
 	size_t queued_before; /* at the last idle check */
 	bool refused;         /* the server takes no more: what comes for it is dropped */

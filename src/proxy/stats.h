@@ -38,6 +38,9 @@ enum handshake_failure {
 	X(backend_connects)  /* established */                                                     \
 	X(backend_failures)  /* tries that failed */                                               \
 	X(backend_unreached) /* sessions that ran out of servers */                                \
+	X(backend_tls)       /* TLS handshakes with servers, done */                               \
+	X(backend_tls_resumed)                                                                     \
+	X(backend_truncated) /* a server's FIN without close_notify */                             \
 	X(accept_pauses)     /* times accepting paused for limits.connections or descriptors */    \
 	X(accept_paused_ms)  /* and for how long together */                                       \
 	X(listening)         /* sockets that this worker accepts from, now */

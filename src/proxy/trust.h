@@ -1,6 +1,7 @@
-/* What the certificates of clients are held against: made from the files that routes name, by the
- * job that reads the configuration, and shared by the routes that name the same. Immutable and
- * refcounted, any thread; the routes of a snapshot hold it. */
+/* What the certificates of clients and servers are held against, and what is shown to servers: made
+ * from the files that routes name, by the job that reads the configuration, and shared by the
+ * routes and servers that name the same. Immutable and refcounted, any thread; the routes of a
+ * snapshot hold it. */
 #ifndef LINTEL_PROXY_TRUST_H
 #define LINTEL_PROXY_TRUST_H
 
@@ -10,10 +11,16 @@
 #include "base/error.h"
 #include "conf/conf.h"
 #include "tls/anchors.h"
+#include "tls/outbound.h"
 
 struct trust {
 	atomic_uint refs;
-	struct anchors **clients; /* for each route of the configuration; NULL = asks for none */
+	/* For each route of the configuration. */
+	struct anchors **clients; /* NULL = asks for none */
+	struct trust_servers {
+		struct outbound **v; /* for each of its servers; NULL = talked to in clear */
+		size_t n;
+	} * servers;
 	size_t n_routes;
 };
 

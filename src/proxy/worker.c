@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "proxy/onward.h"
 #include "proxy/session.h"
 
 #define ACCEPTS_PER_TURN     16
@@ -437,6 +438,7 @@ void worker_join(struct worker *w)
 	event_base_free(w->base);
 	mailbox_clear(&w->inbox);
 	cert_cache_free(w->cache);
+	onward_pool_free(w->onward);
 	free(w->recv);
 	free(w->plain);
 	free(w->send);

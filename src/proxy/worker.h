@@ -49,6 +49,7 @@ struct worker {
 	bool paused, draining, stopping;
 	int64_t paused_since, pause_logged; /* ms */
 	struct cert_cache *cache;
+	struct onward_pool *onward; /* NULL until a server is talked to in TLS */
 	struct wheel wheel;
 	struct session_list sessions, dead;
 	size_t n_sessions;

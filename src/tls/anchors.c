@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -92,24 +93,12 @@ static bool add_to_hash(unsigned char hash[32], const void *data, size_t len)
 	return done;
 }
 
-static void warn_expired(const char *file, const X509 *x)
-{
-	char name[TLS_NAME_SIZE], date[CLOCK_RFC3339_SIZE];
-	int64_t until = seconds_of(X509_get0_notAfter(x));
-
-	if (until < clock_wall_s())
-		log_warn("%s: the CA %s has expired: %s: no chain that ends there is good", file,
-			tls_name_text(name, X509_get_subject_name(x)),
-			clock_rfc3339(date, until, -1));
-}
-
 static int add_certificates(struct anchors *a, const char *file, BIO *in, struct error *err)
 {
 	X509 *x;
 
 	while ((x = PEM_read_bio_X509(in, NULL, no_password, NULL))) {
 		X509_check_purpose(x, -1, 0); /* what it keeps of the extensions is made now */
-		warn_expired(file, x);
 		if (!sk_X509_push(a->certs, x) || X509_STORE_add_cert(a->store, x) != 1)
 			return tls_error_set(
 				err, "%s: certificate %d", file, sk_X509_num(a->certs));
@@ -171,6 +160,33 @@ fail:
 	free(data);
 	anchors_unref(a);
 	return NULL;
+}
+
+struct anchors *anchors_load_system(struct error *err)
+{
+	const char *const files[] = {getenv(X509_get_default_cert_file_env()),
+		X509_get_default_cert_file(), "/etc/ssl/certs/ca-certificates.crt",
+		"/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"};
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		if (files[i] && *files[i] && access(files[i], F_OK) == 0)
+			return anchors_load(files[i], err);
+	error_set(err, "this system has no file of roots: install ca-certificates, or give ca");
+	return NULL;
+}
+
+void anchors_warn_expired(const struct anchors *a, const char *file)
+{
+	for (int i = 0; i < sk_X509_num(a->certs); i++) {
+		const X509 *x = sk_X509_value(a->certs, i);
+		int64_t until = seconds_of(X509_get0_notAfter(x));
+		char name[TLS_NAME_SIZE], date[CLOCK_RFC3339_SIZE];
+
+		if (until < clock_wall_s())
+			log_warn("%s: %s has expired: %s: no chain that ends there is good", file,
+				tls_name_text(name, X509_get_subject_name(x)),
+				clock_rfc3339(date, until, -1));
+	}
 }
 
 int anchors_find_no_ca(const struct anchors *a)

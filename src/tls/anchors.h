@@ -25,6 +25,9 @@ struct anchors {
 
 /* New reference, or NULL with a sentence that names the file and what would mend it. */
 struct anchors *anchors_load(const char *file, struct error *err);
+/* The roots that this system trusts. */
+struct anchors *anchors_load_system(struct error *err);
+void anchors_warn_expired(const struct anchors *a, const char *file);
 /* From now on a certificate is good only with a CRL of its issuer that does not list it. The file
  * is PEM with any number of CRLs, or one in DER; each must be of a CA of these anchors. */
 int anchors_add_crls(struct anchors *a, const char *file, struct error *err);

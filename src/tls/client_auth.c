@@ -68,41 +68,12 @@ bool client_auth_still_good(const struct client_auth_policy *p, const SSL_SESSIO
 	       p->anchors->crls_until > clock_wall_s();
 }
 
-static const X509_NAME *subject_of(const SSL *ssl)
+bool tls_client_subject(const SSL *ssl, char out[TLS_NAME_SIZE])
 {
 	const X509 *x = SSL_get0_peer_certificate(ssl);
 
-	/* A certificate that was not verified is of no one. */
-	return x && SSL_get_verify_result(ssl) == X509_V_OK ? X509_get_subject_name(x) : NULL;
-}
-
-bool tls_client_subject(const SSL *ssl, char out[TLS_NAME_SIZE])
-{
-	const X509_NAME *name = subject_of(ssl);
-
-	if (name)
-		tls_name_text(out, name);
-	return name;
-}
-
-bool tls_client_common_name(const SSL *ssl, char *out, size_t size)
-{
-	const X509_NAME *name = subject_of(ssl);
-	unsigned char *text = NULL;
-	int at = -1, last = -1, len = -1;
-
-	while (name && (at = X509_NAME_get_index_by_NID(name, NID_commonName, at)) >= 0)
-		last = at;
-	if (last >= 0)
-		len = ASN1_STRING_to_UTF8(
-			&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, last)));
-	ERR_clear_error();
-	if (len <= 0 || (size_t)len >= size || memchr(text, '\0', (size_t)len)) {
-		OPENSSL_free(text);
+	if (!x || SSL_get_verify_result(ssl) != X509_V_OK)
 		return false;
-	}
-	memcpy(out, text, (size_t)len);
-	out[len] = '\0';
-	OPENSSL_free(text);
+	tls_name_text(out, X509_get_subject_name(x));
 	return true;
 }

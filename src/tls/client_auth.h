@@ -33,8 +33,4 @@ bool client_auth_still_good(const struct client_auth_policy *p, const SSL_SESSIO
  * as RFC 2253 has it, in printable ASCII. False when it showed none. For the session's whole life
  * behind the handshake. */
 bool tls_client_subject(const SSL *ssl, char out[TLS_NAME_SIZE]);
-/* The last common name in it, UTF-8 as it stands in the certificate, at most `size` bytes with the
- * NUL. False when it showed no certificate, or one without a name that fits. */
-bool tls_client_common_name(const SSL *ssl, char *out, size_t size);
-
 #endif

@@ -283,6 +283,17 @@ static void keeps_what_an_extra_does_not_change(void **state)
 	conf_unref(c);
 }
 
+static void assert_server_tls(const struct conf_server *servers)
+{
+	assert_false(servers[0].tls.set);
+	assert_true(servers[1].tls.set);
+	assert_false(servers[1].tls.verify);
+	assert_string_equal(servers[1].tls.server_name, "s.example");
+	assert_string_equal(servers[1].tls.cert, "/srv/state/c.pem");
+	assert_string_equal(servers[1].tls.key, "/k");
+	assert_null(servers[1].tls.ca);
+}
+
 static void takes_every_option(void **state)
 {
 	struct conf *c =
@@ -307,7 +318,8 @@ static void takes_every_option(void **state)
 		     "routes:\n"
 		     "  - hosts: [' A.Example. ', '*.a.example', DEFAULT]\n"
 		     "    listeners: [web]\n"
-		     "    backends: ['1.2.3.4:5', { address: 'unix:/b' }, 'h:6']\n"
+		     "    backends: ['1.2.3.4:5', { address: 'unix:/b', tls: {"
+		     " server_name: S.Example, verify: false, cert: c.pem, key: /k } }, 'h:6']\n"
 		     "    timeouts: { connect: 1ms, idle: 2h, half_closed: 3d }\n"
 		     "    alpn: []\n"
 		     "    min_version: 1.3\n"
@@ -362,7 +374,8 @@ static void takes_every_option(void **state)
 	assert_string_equal(c->routes[0].servers[0].address.host, "1.2.3.4");
 	assert_string_equal(c->routes[0].servers[1].address.host, "/b");
 	assert_string_equal(c->routes[0].servers[2].address.host, "h");
-	assert_int_equal(c->routes[0].servers[2].place.column, 53);
+	assert_int_equal(c->routes[0].servers[2].place.column, 123);
+	assert_server_tls(c->routes[0].servers);
 	assert_int_equal(c->routes[0].connect_ms, 1);
 	assert_int_equal(c->routes[0].idle_ms, 7200000);
 	assert_int_equal(c->routes[0].half_closed_ms, 3 * 86400000);

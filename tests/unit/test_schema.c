@@ -250,6 +250,31 @@ static const struct {
 		":4:51: routes[1].client_auth: ca is missing: the file with the certificates of "
 		"the CAs that clients' certificates are from\n"
 		":5:51: routes[2].client_auth: mode is missing: require, or optional\n"},
+	{"listen: [{ address: \":1\" }]\n"
+	 "routes:\n"
+	 "  - hosts: [a]\n"
+	 "    backends:\n"
+	 "    - { address: \"x:1\", tls: { server_name: \"a b\", cert: f } }\n"
+	 "    - { address: \"x:2\", tls: { server_name: \"::1\", verify: false, ca: f } }\n"
+	 "    - { address: \"unix:/s\", tls: {} }\n"
+	 "    - { address: \"unix:/t\", tls: { verify: false } }\n"
+	 "    - { address: \"x:3\", tls: true }\n"
+	 "  - hosts: [b]\n"
+	 "    tls: passthrough\n"
+	 "    client_auth: { mode: require, ca: f }\n"
+	 "    backends: [{ address: \"x:1\", tls: {} }]\n",
+		":5:45: routes[0].backends[0].tls.server_name: \"a b\" is neither a host name nor "
+		"an IP address\n"
+		":9:30: routes[0].backends[4].tls: takes a map of keys, not a single value\n"
+		":5:30: routes[0].backends[0].tls: key is missing: what is shown to the server is "
+		"cert and key\n"
+		":6:30: routes[0].backends[1].tls: ca has no use with verify: false\n"
+		":7:34: routes[0].backends[2].tls: server_name is missing: a unix socket has no "
+		"name that its certificate could be for\n"
+		":12:18: routes[1].client_auth: the route passes TLS through: this is for its "
+		"servers to decide\n"
+		":13:39: routes[1].backends[0].tls: the route passes TLS through: it would be TLS "
+		"within TLS\n"},
 	/* admin */
 	{BASE "admin: {}\n", ":3:8: admin.address: is missing\n"},
 	{BASE "admin: { address: \":8888\" }\n",
