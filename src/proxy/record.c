@@ -57,7 +57,8 @@ void record_keep_names(struct session *s)
 }
 
 /* What OpenSSL knows of a handshake that has ended well. */
-static void describe_tls(struct connlog_entry *e, SSL *ssl, char alpn[256])
+static void describe_tls(
+	struct connlog_entry *e, SSL *ssl, char alpn[256], char subject[TLS_NAME_SIZE])
 {
 	const unsigned char *chosen = NULL;
 	unsigned int len = 0;
@@ -68,6 +69,7 @@ static void describe_tls(struct connlog_entry *e, SSL *ssl, char alpn[256])
 	e->protocol = SSL_get_version(ssl);
 	e->cipher = SSL_get_cipher_name(ssl);
 	e->group = group ? SSL_group_to_name(ssl, group) : NULL;
+	e->subject = tls_client_subject(ssl, subject) ? subject : NULL;
 	SSL_get0_alpn_selected(ssl, &chosen, &len);
 	if (!chosen)
 		return;
@@ -85,7 +87,7 @@ void record_write(struct session *s, enum close_reason why)
 {
 	struct record *r = s->record;
 	struct connlog_entry e = {0};
-	char client[ENDPOINT_TEXT_SIZE], alpn[256], id[SESSION_ID_SIZE];
+	char client[ENDPOINT_TEXT_SIZE], alpn[256], subject[TLS_NAME_SIZE], id[SESSION_ID_SIZE];
 	struct timespec now;
 
 	if (s->snapshot)
@@ -97,7 +99,7 @@ void record_write(struct session *s, enum close_reason why)
 	e.sni = r->sni;
 	e.route = r->route;
 	if (s->ssl && r->shaken)
-		describe_tls(&e, s->ssl, alpn);
+		describe_tls(&e, s->ssl, alpn, subject);
 	if (s->server)
 		e.server = s->server->address.text;
 	e.id = session_id(s, id);

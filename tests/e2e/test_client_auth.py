@@ -2,6 +2,7 @@
 that was resumed gets past."""
 import datetime
 import itertools
+import json
 import re
 
 import pytest
@@ -369,6 +370,23 @@ def test_crl_in_der(front, cas, tmp_path):
     certs.openssl("crl", "-in", a.crl("pem.crl", revoked), "-outform", "DER", "-out", der)
     daemon = front(a=policy("require", a, str(der)))
     assert visit(daemon, "a", *a.client)[0] and not visit(daemon, "a", *revoked)[0]
+
+
+def test_connection_log(front, cas, tmp_path):
+    """Who the client is, when its session was resumed too."""
+    a, _ = cas
+    daemon = front(maybe=policy("optional", a))
+    daemon.change(connection_log={"file": "connections"})
+    daemon.reload()
+    session = str(tmp_path / "session")
+    assert visit(daemon, "maybe", *a.client, "-sess_out", session) == (True, False)
+    assert visit(daemon, "maybe", "-sess_in", session) == (True, True)
+    assert visit(daemon, "maybe") == (True, False)
+    log = daemon.dir / "state" / "connections"
+    proxy.wait_until("three lines", lambda: log.exists() and log.read_text().count("\n") >= 3)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    who = [(line.get("client_subject"), line["resumed"]) for line in lines]
+    assert who == [("CN=alice", False), ("CN=alice", True), (None, False)]
 
 
 def test_expired_crl(front, cas):
