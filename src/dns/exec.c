@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/spawn.h"
+#include "base/trust.h"
 #include "dns/ops.h"
 #include "http/account.h"
 
@@ -98,8 +99,8 @@ static void clear(struct dns_provider *p)
 	free(own);
 }
 
-/* As whom it is going to be run; at start, root looks at it first. */
-static int check_program(const char *path, struct error *err)
+/* As whom it is going to be run. */
+static int check_program(const char *path, const char *state_dir, struct error *err)
 {
 	struct stat st;
 
@@ -109,11 +110,8 @@ static int check_program(const char *path, struct error *err)
 		return error_set_errno(err, "program: cannot look at %s", path);
 	if (!S_ISREG(st.st_mode))
 		return error_set(err, "program: %s is no regular file", path);
-	if (st.st_mode & S_IWOTH)
-		return error_set(err,
-			"program: everybody may write to %s, and so make this user run what he "
-			"likes: chmod o-w it",
-			path);
+	if (trust_check(path, state_dir, err) < 0)
+		return error_prefix(err, "program");
 	if (access(path, X_OK) < 0)
 		return error_set(err,
 			"program: the user that lintel runs as may not execute %s: chmod +x it, "
@@ -123,7 +121,8 @@ static int check_program(const char *path, struct error *err)
 	return 0;
 }
 
-static int init(struct dns_provider *p, struct error *err)
+/* All but a look at the program: not as whom it is going to be run, perhaps. */
+static int settle(struct dns_provider *p, struct error *err)
 {
 	const char *program = dns_value(p, PROGRAM), *mode = dns_value(p, MODE);
 	struct own *own = p->own = mem_zalloc(sizeof(*own));
@@ -136,12 +135,21 @@ static int init(struct dns_provider *p, struct error *err)
 	if (p->values[ARGS].list.n > ARGS_MAX || bytes > ARGS_BYTES_MAX)
 		return error_set(err, "args: at most %d words and %d bytes are possible", ARGS_MAX,
 			ARGS_BYTES_MAX);
-	if (check_program(program, err) < 0)
-		return -1;
 	own->raw = mode != NULL;
 	own->account = http_account_get("exec", program, 0, 0);
 	for (int i = 0; i < N_VERBS * 2; i++)
 		own->commands[i / 2][i % 2] = make_command(p, (enum verb)(i / 2), i % 2);
+	return 0;
+}
+
+static int init(struct dns_provider *p, struct error *err)
+{
+	const char *program = dns_value(p, PROGRAM);
+	const struct own *own;
+
+	if (settle(p, err) < 0 || check_program(program, p->state_dir, err) < 0)
+		return -1;
+	own = p->own;
 	if (spawn_is_settled() && spawn_find(&own->commands[PRESENT][0]) < 0)
 		return error_set(err,
 			"program: %s, with these args, was not configured when lintel was started, "
@@ -154,25 +162,30 @@ int dns_start_programs(const struct conf *c, const char *user, struct error *err
 {
 	struct dns_provider **v = mem_zalloc(c->n_providers * sizeof(*v));
 	struct spawn_command *commands = NULL;
+	struct problems ignored = {0};
 	size_t n = 0;
 	int rc;
 
 	for (size_t i = 0; i < c->n_providers; i++) {
-		struct problems ignored = {0};
 		const struct own *own;
 
 		if (c->providers[i].provider != PROVIDER_EXEC)
 			continue;
-		v[i] = dns_provider_new(c, &c->providers[i], &ignored);
-		problems_clear(&ignored);
-		own = v[i] ? v[i]->own : NULL;
-		for (int k = 0; own && k < N_VERBS * 2; k++)
+		v[i] = mem_zalloc(sizeof(*v[i]));
+		v[i]->ops = &dns_exec;
+		v[i]->name = conf_provider_name(&c->providers[i]);
+		if (dns_options_load(v[i], c, &c->providers[i], &ignored) < 0 ||
+			settle(v[i], NULL) < 0)
+			continue;
+		own = v[i]->own;
+		for (int k = 0; k < N_VERBS * 2; k++)
 			*(struct spawn_command *)mem_grow(&commands, n++, sizeof(*commands)) =
 				own->commands[k / 2][k % 2];
 	}
 	rc = spawn_start(commands, n, user, c->state_dir, err);
 	for (size_t i = 0; i < c->n_providers; i++)
 		dns_provider_free(v[i]);
+	problems_clear(&ignored);
 	free(commands);
 	free(v);
 	return rc;

@@ -34,6 +34,7 @@ enum { DNS_TTL, DNS_PROPAGATION_TIMEOUT, DNS_POLLING_INTERVAL, DNS_OWN_OPTIONS }
 struct dns_provider {
 	const struct dns_ops *ops;
 	const char *name;                             /* as the configuration calls it */
+	const char *state_dir;                        /* for init() only: the configuration's */
 	struct setting_value values[DNS_OPTIONS_MAX]; /* by row */
 	uint32_t ttl;                                 /* seconds */
 	struct dns_patience patience;

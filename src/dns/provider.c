@@ -46,6 +46,7 @@ struct dns_provider *dns_provider_new(
 
 	p->ops = a->provider == PROVIDER_CLOUDDNS ? dns_clouddns_choose(a, &err) : all[a->provider];
 	p->name = conf_provider_name(a);
+	p->state_dir = c->state_dir;
 	if (!p->ops) {
 		dns_options_problem(c, a, problems, err.text);
 	} else if (dns_options_load(p, c, a, problems) == 0) {

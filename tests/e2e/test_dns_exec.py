@@ -470,7 +470,7 @@ def status(pid):
 def test_as_the_user(run, bed, program, folder):
     """Helper and program are `user`, for good, with nothing of root's and no capability, and can
     get none by a setuid program."""
-    program.dir.chmod(0o777)
+    program.dir.chmod(0o1777)
     program.behave("id -u >@DIR@/id; cat /proc/self/status >@DIR@/status")
     shutil.copyfile(bed.acme_ca_file, program.dir / "ca.pem")
     (program.dir / "ca.pem").chmod(0o644)
@@ -492,7 +492,7 @@ def test_as_the_user(run, bed, program, folder):
 
 @as_root
 def test_dns_as_the_user(dns, bed, program):
-    program.dir.chmod(0o777)
+    program.dir.chmod(0o1777)
     program.behave("id -u >@DIR@/id")
     dns.more = {"user": "nobody"}
     good(dns("dns present", NAME, VALUES[0]))
@@ -519,13 +519,57 @@ def test_programs_that_are_none(dns, bed, program):
         "program": "program: program is no absolute path",
         str(gone): f"program: cannot look at {gone}: No such file or directory",
         str(program.dir): f"program: {program.dir} is no regular file",
-        str(writable): f"program: everybody may write to {writable}, and so make this user run",
+        str(writable): f"program: others than its owner may write to {writable}, and so put another",
         str(inert): f"program: the user that lintel runs as may not execute {inert}: chmod +x",
     }.items():
         for verb in ("check", f"dns present {NAME} x"):
             said = bad(dns(verb, options={"program": path}))
             assert "autocert.options" in said and says in said, said
     assert not program.calls
+
+
+def test_programs_that_others_could_replace(run, dns, bed, program):
+    """The folders above it count, and those that links lead through; state_dir above all, where the
+    daemon may write itself. Neither a check nor a start takes them."""
+    open_folder = program.dir / "open"
+    open_folder.mkdir()
+    open_folder.chmod(0o775)
+    in_open = program.write(open_folder / "program")
+    (program.dir / "link").symlink_to(in_open)
+    (program.dir / "state").mkdir()
+    in_state = program.write(program.dir / "state/program")
+    others = f"others than its owner may write to {open_folder}, and so put another program in its place: chmod go-w"
+    for path, says in {
+        in_open: others,
+        program.dir / "link": others,
+        in_state: f"{in_state} lies below {program.dir / 'state'}, where the daemon writes, and so whoever "
+        "takes it over could put another program in its place: move it elsewhere, to a folder of root's",
+    }.items():
+        said = bad(dns("check", options={"program": str(path)}))
+        assert "autocert.options" in said and f"program: {says}" in said, said
+    config = {**configure(bed, program, {"program": str(in_state)}), "state_dir": str(program.dir / "state")}
+    daemon = run(config, ready=None, check=False)
+    assert daemon.wait() == 1
+    assert f"program: {in_state} lies below" in daemon.log
+    open_folder.chmod(0o1777)
+    good(dns("check", options={"program": str(in_open)}))
+    assert not program.calls
+
+
+@as_root
+def test_program_of_another_user(dns, bed, program):
+    """root's and the daemon's own are fine; so is that of whoever has state_dir."""
+    nobody = pwd.getpwnam("nobody")
+    os.chown(program.path, nobody.pw_uid, -1)
+    assert f"program: {program.path} belongs to another user (uid {nobody.pw_uid}), who" in bad(dns("check"))
+    (program.dir / "state").mkdir()
+    os.chown(program.dir / "state", nobody.pw_uid, -1)
+    good(dns("check"))
+    (program.dir / "state").rmdir()
+    dns.more = {"user": "nobody"}
+    good(dns("check"))
+    os.chown(program.dir, pwd.getpwnam("daemon").pw_uid, -1)
+    assert f"program: {program.dir} belongs to another user" in bad(dns("check"))
 
 
 def test_program_without_interpreter(dns, bed, program):
