@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +30,6 @@ struct child {
 struct helper {
 	const struct spawn_command *commands;
 	size_t n;
-	const char *folder;
 	char *env[SPAWN_ENV_MAX + 1];
 	int signals; /* of children that have ended */
 	struct child children[RUNS_MAX];
@@ -56,11 +54,11 @@ static bool is_passed_on(const char *variable)
 /* What the daemon was given for itself, secrets among it, is not for programs. */
 static void make_environment(struct helper *h)
 {
-	const struct passwd *me = getpwuid(getuid());
 	bool has_path = false;
 	size_t n = 0;
 
-	h->env[n++] = mem_printf("HOME=%s", me ? me->pw_dir : "/");
+	/* The user's own is state_dir, often: the daemon would say what programs find there. */
+	h->env[n++] = mem_strdup("HOME=/");
 	for (char **e = environ; e && *e && n < SPAWN_ENV_MAX - 1; e++) {
 		if (is_passed_on(*e))
 			h->env[n++] = mem_strdup(*e);
@@ -133,15 +131,15 @@ static _Noreturn void become_program(
 		signal(i, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	if ((chdir(h->folder) == 0 || chdir("/") == 0) &&
-		dup2(fds[HELPER_STDOUT], STDOUT_FILENO) >= 0 &&
+	if (chdir("/") == 0 && dup2(fds[HELPER_STDOUT], STDOUT_FILENO) >= 0 &&
 		dup2(fds[HELPER_STDERR], STDERR_FILENO) >= 0)
 		execve(argv[0], argv, h->env);
 	answer(fds[HELPER_SOCKET], HELPER_FAILED, errno);
 	_exit(127);
 }
 
-/* The command's own words, then those of the request. False when it is none. */
+/* The command's own words, then those of the request. False when it is none: it comes from a daemon
+ * that may have been taken over. */
 static bool make_argv(const struct helper *h, struct helper_request *r, size_t len,
 	char *argv[2 * SPAWN_WORDS_MAX + 1])
 {
@@ -150,7 +148,7 @@ static bool make_argv(const struct helper *h, struct helper_request *r, size_t l
 	size_t n = 0;
 
 	if (len < offsetof(struct helper_request, words) || r->command >= h->n ||
-		r->n > SPAWN_WORDS_MAX)
+		r->n != h->commands[r->command].n_follow)
 		return false;
 	c = &h->commands[r->command];
 	while (n < c->n) {
@@ -160,7 +158,7 @@ static bool make_argv(const struct helper *h, struct helper_request *r, size_t l
 	for (uint32_t i = 0; i < r->n; i++) {
 		char *nul = memchr(p, '\0', (size_t)(end - p));
 
-		if (!nul)
+		if (!nul || !spawn_word_fits(&c->follow[i], p))
 			return false;
 		argv[n++] = p;
 		p = nul + 1;
@@ -319,8 +317,7 @@ static _Noreturn void serve(struct helper *h)
 	}
 }
 
-void helper_main(
-	int fd, const struct spawn_command *v, size_t n, const char *user, const char *folder)
+void helper_main(int fd, const struct spawn_command *v, size_t n, const char *user)
 {
 	static struct helper h;
 	struct helper_hello hello = {""};
@@ -331,7 +328,6 @@ void helper_main(
 		_exit(1);
 	h.commands = v;
 	h.n = n;
-	h.folder = folder;
 	if (become_helper(&h, user, &err) < 0)
 		memcpy(hello.problem, err.text, sizeof(hello.problem));
 	(void)!send(CONTROL_FD, &hello, sizeof(hello), MSG_NOSIGNAL);

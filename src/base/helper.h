@@ -20,7 +20,7 @@ enum helper_end {
 	HELPER_EXITED,  /* value: the status */
 	HELPER_KILLED,  /* value: the signal */
 	HELPER_FAILED,  /* could not be started; value: errno */
-	HELPER_REFUSED, /* no such command, or too much is running */
+	HELPER_REFUSED, /* no such command, words of other kinds, or too much is running */
 };
 
 struct helper_answer {
@@ -34,7 +34,6 @@ struct helper_hello {
 };
 
 /* What the forked process does until the other end of `fd` is closed. */
-_Noreturn void helper_main(
-	int fd, const struct spawn_command *v, size_t n, const char *user, const char *folder);
+_Noreturn void helper_main(int fd, const struct spawn_command *v, size_t n, const char *user);
 
 #endif

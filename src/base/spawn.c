@@ -32,13 +32,22 @@ static struct {
 
 /* --- the helper --- */
 
+bool spawn_word_fits(const struct spawn_word *w, const char *text)
+{
+	size_t len = strlen(text);
+
+	return len >= w->min && len <= w->max && (w->dash || *text != '-') &&
+	       (!w->chars || strspn(text, w->chars) == len);
+}
+
 static int check(const struct spawn_command *c, struct error *err)
 {
 	size_t bytes = 0;
 
 	for (size_t i = 0; i < c->n; i++)
 		bytes += strlen(c->words[i]) + 1;
-	if (c->n < 1 || c->n > SPAWN_WORDS_MAX || bytes > SPAWN_BYTES_MAX)
+	if (c->n < 1 || c->n > SPAWN_WORDS_MAX || c->n_follow > SPAWN_WORDS_MAX ||
+		bytes > SPAWN_BYTES_MAX)
 		return error_set(err, "a command has at most %d words, and %d bytes",
 			SPAWN_WORDS_MAX, SPAWN_BYTES_MAX);
 	return 0;
@@ -49,15 +58,14 @@ static void remember(const struct spawn_command *v, size_t n)
 	helper.commands = mem_zalloc(n * sizeof(*v));
 	helper.n = n;
 	for (size_t i = 0; i < n; i++) {
-		helper.commands[i].n = v[i].n;
+		helper.commands[i] = v[i];
 		helper.commands[i].words = mem_zalloc(v[i].n * sizeof(char *));
 		for (size_t k = 0; k < v[i].n; k++)
 			helper.commands[i].words[k] = mem_strdup(v[i].words[k]);
 	}
 }
 
-int spawn_start(const struct spawn_command *v, size_t n, const char *user, const char *folder,
-	struct error *err)
+int spawn_start(const struct spawn_command *v, size_t n, const char *user, struct error *err)
 {
 	struct helper_hello hello;
 	int pair[2];
@@ -74,7 +82,7 @@ int spawn_start(const struct spawn_command *v, size_t n, const char *user, const
 	remember(v, n);
 	helper.pid = fork();
 	if (helper.pid == 0)
-		helper_main(pair[1], helper.commands, n, user, folder);
+		helper_main(pair[1], helper.commands, n, user);
 	close(pair[1]);
 	helper.fd = pair[0];
 	if (helper.pid < 0)

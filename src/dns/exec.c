@@ -16,12 +16,13 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/spawn.h"
+#include "base/str.h"
 #include "base/trust.h"
 #include "dns/ops.h"
 #include "http/account.h"
 
 /* What leaves room for the verb, and for "--". */
-enum { ARGS_MAX = SPAWN_WORDS_MAX - 3, ARGS_BYTES_MAX = SPAWN_BYTES_MAX - 64 };
+enum { ARGS_MAX = SPAWN_WORDS_MAX - 3, ARGS_BYTES_MAX = SPAWN_BYTES_MAX - 64, TOKEN_MAX = 1000 };
 
 enum {
 	PROGRAM = DNS_OWN_OPTIONS,
@@ -58,6 +59,23 @@ static const struct setting options[N_OPTIONS] = {
 		.help = "taken for the sake of other programs' configurations, and not needed"},
 };
 
+/* What is told, by mode. A value is a digest, of which one in 64 begins with a dash: that is where
+ * the calling convention has it; a token stands behind "--". */
+#define HOST_CHARS   "abcdefghijklmnopqrstuvwxyz0123456789-_."
+#define BASE64_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+enum { NAME, VALUE, N_WORDS };
+enum { DOMAIN, TOKEN, AUTHORIZATION, N_RAW_WORDS };
+static const struct spawn_word plain_words[N_WORDS] = {
+	[NAME] = {HOST_CHARS, 2, DNS_NAME_SIZE, false},
+	[VALUE] = {BASE64_CHARS, 43, 43, true},
+};
+static const struct spawn_word raw_words[N_RAW_WORDS] = {
+	[DOMAIN] = {HOST_CHARS, 1, DNS_NAME_SIZE, false},
+	[TOKEN] = {BASE64_CHARS, 1, TOKEN_MAX, true},
+	[AUTHORIZATION] = {BASE64_CHARS ".", 1, TOKEN_MAX + 44, true},
+};
+
 enum verb { PRESENT, CLEANUP, N_VERBS };
 static const char *const verbs[N_VERBS] = {"present", "cleanup"};
 
@@ -82,6 +100,8 @@ static struct spawn_command make_command(const struct dns_provider *p, enum verb
 	c.words[c.n++] = mem_strdup(verbs[verb]);
 	if (raw)
 		c.words[c.n++] = mem_strdup("--"); /* a token may begin with a dash */
+	c.follow = raw ? raw_words : plain_words;
+	c.n_follow = raw ? N_RAW_WORDS : N_WORDS;
 	return c;
 }
 
@@ -182,7 +202,7 @@ int dns_start_programs(const struct conf *c, const char *user, struct error *err
 			*(struct spawn_command *)mem_grow(&commands, n++, sizeof(*commands)) =
 				own->commands[k / 2][k % 2];
 	}
-	rc = spawn_start(commands, n, user, c->state_dir, err);
+	rc = spawn_start(commands, n, user, err);
 	for (size_t i = 0; i < c->n_providers; i++)
 		dns_provider_free(v[i]);
 	problems_clear(&ignored);
@@ -210,26 +230,45 @@ static void on_line(void *arg, bool is_stderr, const char *text)
 	}
 }
 
+/* What the helper would refuse. */
+static int check_words(
+	const struct spawn_word *kinds, const char *const *words, size_t n, struct error *err)
+{
+	char shown[80];
+
+	for (size_t i = 0; i < n; i++)
+		if (!spawn_word_fits(&kinds[i], words[i]))
+			return error_set(err, "\"%s\" is not told to the program: %s",
+				str_escape(shown, sizeof(shown), words[i], strlen(words[i])),
+				kinds[i].max == 43
+					? "a value has 43 letters, digits, - and _"
+					: "that is no host name, token or key authorization");
+	return 0;
+}
+
 static int run(const struct dns_job *j, const struct dns_txt *t, enum verb verb, struct error *err)
 {
 	const struct own *own = j->provider->own;
 	const char *program = dns_value(j->provider, PROGRAM);
 	char *name = mem_printf("%s.", t->name);
-	const char *words[] = {name, t->value};
-	const char *raw[] = {t->domain, t->token, t->authorization};
+	const char *words[N_WORDS] = {name, t->value};
+	const char *raw[N_RAW_WORDS] = {t->domain, t->token, t->authorization};
+	const struct spawn_command *command = &own->commands[verb][own->raw];
 	struct listener listener = {.program = program};
 	struct error how;
 	const struct spawn_run r = {
-		.command = spawn_find(&own->commands[verb][own->raw]),
+		.command = spawn_find(command),
 		.words = own->raw ? raw : words,
-		.n = own->raw ? 3 : 2,
+		.n = command->n_follow,
 		.stop = j->limits.stop,
 		.timeout_ms = dns_value_ms(j->provider, TIMEOUT, 0),
 		.line = on_line,
 		.arg = &listener,
 	};
-	int rc = spawn_run(&r, &how);
+	int rc = check_words(command->follow, r.words, r.n, &how);
 
+	if (rc == 0)
+		rc = spawn_run(&r, &how);
 	if (rc < 0)
 		error_set(err, "%s %s %s: %s%s%s%s", program, verbs[verb], t->name, how.text,
 			*listener.last ? ": \"" : "", listener.last, *listener.last ? "\"" : "");

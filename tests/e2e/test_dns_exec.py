@@ -455,8 +455,7 @@ def test_environment_of_the_program(run, bed, program):
     assert has.pop("EXEC_WANTED") == "of EXEC"
     assert has.pop("LANG") == "C.UTF-8"
     assert has.pop("PATH") == os.environ["PATH"]
-    assert has.pop("HOME") == pwd.getpwuid(os.geteuid()).pw_dir
-    assert has.pop("PWD") == daemon.config["state_dir"]
+    assert has.pop("HOME") == has.pop("PWD") == "/"
     assert set(has) <= {"_", "OLDPWD", "SHLVL"} | {key for key in os.environ if key.startswith("EXEC_")}
     assert SECRET not in daemon.log
 
@@ -522,7 +521,7 @@ def test_programs_that_are_none(dns, bed, program):
         str(writable): f"program: others than its owner may write to {writable}, and so put another",
         str(inert): f"program: the user that lintel runs as may not execute {inert}: chmod +x",
     }.items():
-        for verb in ("check", f"dns present {NAME} x"):
+        for verb in ("check", f"dns present {NAME} {VALUES[0]}"):
             said = bad(dns(verb, options={"program": path}))
             assert "autocert.options" in said and says in said, said
     assert not program.calls
@@ -574,7 +573,7 @@ def test_program_of_another_user(dns, bed, program):
 
 def test_program_without_interpreter(dns, bed, program):
     program.path.write_text("#!/nowhere/sh\n")
-    said = bad(dns("dns present", NAME, "x"))
+    said = bad(dns("dns present", NAME, VALUES[0]))
     assert "cannot be started: No such file or directory: is the interpreter right" in said
 
 
@@ -610,8 +609,18 @@ def test_args_and_words(dns, bed, program):
     assert program.read("words") == "".join(f"<{word}>\n" for word in wanted)
     good(dns("dns cleanup", NAME, VALUES[0], options={"args": args}))
     program.behave('printf "<%s>\\n" "$@" >@DIR@/words; exit 0')
-    good(dns("dns cleanup", "--", NAME, "-$(id) 'b' \\"))
-    assert program.read("words") == f"<cleanup>\n<{NAME}.>\n<-$(id) 'b' \\>\n"
+    dashed = "-" + VALUES[0][1:]
+    good(dns("dns cleanup", "--", NAME, dashed))
+    assert program.read("words") == f"<cleanup>\n<{NAME}.>\n<{dashed}>\n"
+
+
+def test_values_that_are_none(dns, bed, program):
+    """The program is told what a challenge may have, and nothing else."""
+    for value in ("x", VALUES[0] + "x", "-$(id)", VALUES[0][:-1] + "/", VALUES[0][:-1] + "="):
+        for verb in ("present", "cleanup"):
+            said = bad(dns(f"dns {verb}", "--", NAME, value))
+            assert f'"{value}" is not told to the program: a value has 43 letters, digits, - and _' in said
+    assert not program.calls
 
 
 def test_options_from_the_environment(bed, program, folder):

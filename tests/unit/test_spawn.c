@@ -24,8 +24,18 @@ static char folder[] = "/tmp/test_spawn.XXXXXX";
 static char shell[] = "/bin/sh", flag[] = "-c", name[] = "x", script[] = "eval \"$1\"",
 	    other[] = "exit 0", missing[] = "/nowhere/program", no_format[] = "x";
 static char *of_shell[] = {shell, flag, script, name}, *of_missing[] = {missing},
-	    *of_other[] = {shell, flag, other, name}, *of_plain[] = {no_format};
-static const struct spawn_command commands[] = {{of_shell, 4}, {of_missing, 1}, {of_plain, 1}};
+	    *of_other[] = {shell, flag, other, name}, *of_words[] = {shell, flag, script, other},
+	    *of_plain[] = {no_format};
+static char strict_script[] = "printf '%s\\n' \"$@\"";
+static char *of_strict[] = {shell, flag, strict_script, name};
+static const struct spawn_word any[] = {{NULL, 0, SPAWN_BYTES_MAX, true},
+	{NULL, 0, SPAWN_BYTES_MAX, true}, {NULL, 0, SPAWN_BYTES_MAX, true},
+	{NULL, 0, SPAWN_BYTES_MAX, true}, {NULL, 0, SPAWN_BYTES_MAX, true},
+	{NULL, 0, SPAWN_BYTES_MAX, true}};
+static const struct spawn_word kinds[] = {{"abc-.", 2, 4, false}, {"01-", 3, 3, true}};
+static const struct spawn_command commands[] = {{of_shell, 4, any, 1}, {of_missing, 1, NULL, 0},
+	{of_plain, 1, NULL, 0}, {of_words, 4, any, 6}, {of_strict, 4, kinds, 2}};
+#define N_COMMANDS (sizeof(commands) / sizeof(*commands))
 
 /* What a run has said, a line each, with "2:" in front of standard error's. */
 struct said {
@@ -61,7 +71,7 @@ static void start(void)
 {
 	struct error err;
 
-	assert_int_equal(spawn_start(commands, 3, NULL, folder, &err), 0);
+	assert_int_equal(spawn_start(commands, N_COMMANDS, NULL, &err), 0);
 }
 
 static int set_up(void **state)
@@ -90,7 +100,8 @@ static int tear_down(void **state)
 
 static void test_known_commands_only(void **state)
 {
-	const struct spawn_command longer = {of_shell, 3}, different = {of_other, 4};
+	const struct spawn_command longer = {of_shell, 3, any, 1},
+				   different = {of_other, 4, any, 1};
 	const struct spawn_run unknown = {.command = 17, .timeout_ms = LONG_MS};
 	const struct spawn_run negative = {.command = -1, .timeout_ms = LONG_MS};
 	struct error err;
@@ -99,7 +110,7 @@ static void test_known_commands_only(void **state)
 	assert_false(spawn_is_settled());
 	start();
 	assert_true(spawn_is_settled());
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < (int)N_COMMANDS; i++)
 		assert_int_equal(spawn_find(&commands[i]), i);
 	assert_int_equal(spawn_find(&longer), -1);
 	assert_int_equal(spawn_find(&different), -1);
@@ -116,7 +127,7 @@ static void test_none(void **state)
 	struct error err;
 
 	(void)state;
-	assert_int_equal(spawn_start(NULL, 0, NULL, folder, &err), 0);
+	assert_int_equal(spawn_start(NULL, 0, NULL, &err), 0);
 	assert_true(spawn_is_settled());
 	assert_int_equal(spawn_find(&commands[0]), -1);
 	assert_int_equal(shell_run("exit 0", NULL, LONG_MS, NULL, &err), -1);
@@ -131,7 +142,7 @@ static void test_bad_start(void **state)
 	(void)state;
 	if (geteuid() != 0)
 		skip(); /* only root becomes somebody else */
-	assert_int_equal(spawn_start(commands, 3, "no-such-user", folder, &err), -1);
+	assert_int_equal(spawn_start(commands, N_COMMANDS, "no-such-user", &err), -1);
 	assert_non_null(strstr(err.text, "there is no user \"no-such-user\""));
 	assert_int_equal(spawn_find(&commands[0]), -1);
 	spawn_stop();
@@ -165,7 +176,7 @@ static void test_what_programs_are_given(void **state)
 {
 	struct said s = {0};
 	struct error err;
-	char *at = mem_printf("in %s\n", folder), *ignored;
+	char *ignored;
 
 	(void)state;
 	start();
@@ -178,9 +189,9 @@ static void test_what_programs_are_given(void **state)
 	assert_int_equal(strncmp(s.text.data, "0 1 2 3 \n", 9), 0); /* 3 is ls's own */
 	assert_null(strstr(s.text.data, "hunter2"));
 	assert_non_null(strstr(s.text.data, "EXEC_OF_THEIRS=passed on\n"));
-	assert_non_null(strstr(s.text.data, "\nHOME="));
+	assert_non_null(strstr(s.text.data, "\nHOME=/\n"));
 	assert_non_null(strstr(s.text.data, "\nPATH="));
-	assert_non_null(strstr(s.text.data, at));
+	assert_non_null(strstr(s.text.data, "in /\n"));
 	assert_non_null(strstr(s.text.data, "/dev/null\n"));
 	assert_non_null(strstr(s.text.data, "SigBlk:\\x090000000000000000\n"));
 	ignored = strstr(s.text.data, "SigIgn:\\x09");
@@ -193,7 +204,6 @@ static void test_what_programs_are_given(void **state)
 	assert_non_null(strstr(s.text.data, "CapAmb:\\x090000000000000000\n"));
 	spawn_stop();
 	str_clear(&s.text);
-	free(at);
 }
 
 /* Words stay words, whatever is in them. */
@@ -201,8 +211,12 @@ static void test_words(void **state)
 {
 	const char *words[] = {"printf '%s\\n' \"$@\"", "", "a b", "$(exit 1)", "--", "\"';\\"};
 	struct said s = {0};
-	const struct spawn_run run = {
-		.words = words, .n = 6, .timeout_ms = LONG_MS, .line = on_line, .arg = &s};
+	const struct spawn_run run = {.command = 3,
+		.words = words,
+		.n = 6,
+		.timeout_ms = LONG_MS,
+		.line = on_line,
+		.arg = &s};
 	struct error err;
 
 	(void)state;
@@ -211,6 +225,53 @@ static void test_words(void **state)
 	assert_non_null(strstr(s.text.data, "\na b\n$(exit 1)\n--\n\\x22';\\x5c\n"));
 	spawn_stop();
 	str_clear(&s.text);
+}
+
+/* The helper itself insists on number and kinds. */
+static void test_words_of_other_kinds(void **state)
+{
+	static const struct {
+		const char *words[3];
+		size_t n;
+		bool good;
+	} cases[] = {
+		{{"a-b.", "-01"}, 2, true},
+		{{"ab", "000"}, 2, true},
+		{{"ab"}, 1, false},
+		{{"ab", "000", "ab"}, 3, false},
+		{{NULL}, 0, false},
+		{{"-ab", "000"}, 2, false},
+		{{"a", "000"}, 2, false},
+		{{"abcab", "000"}, 2, false},
+		{{"aB", "000"}, 2, false},
+		{{"a b", "000"}, 2, false},
+		{{"", "000"}, 2, false},
+		{{"ab", "--help"}, 2, false},
+		{{"ab", "00"}, 2, false},
+		{{"ab", "00\n"}, 2, false},
+	};
+	struct error err;
+
+	(void)state;
+	start();
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct said s = {0};
+		const struct spawn_run run = {.command = 4,
+			.words = cases[i].words,
+			.n = cases[i].n,
+			.timeout_ms = LONG_MS,
+			.line = on_line,
+			.arg = &s};
+		int rc = spawn_run(&run, &err);
+
+		assert_int_equal(rc, cases[i].good ? 0 : -1);
+		if (!cases[i].good)
+			assert_string_equal(
+				err.text, "was refused by the process that starts programs");
+		assert_int_equal(s.n, cases[i].good ? 2 : 0);
+		str_clear(&s.text);
+	}
+	spawn_stop();
 }
 
 static void test_output(void **state)
@@ -433,6 +494,7 @@ int main(void)
 		cmocka_unit_test(test_ends),
 		cmocka_unit_test(test_what_programs_are_given),
 		cmocka_unit_test(test_words),
+		cmocka_unit_test(test_words_of_other_kinds),
 		cmocka_unit_test(test_output),
 		cmocka_unit_test(test_grandchildren),
 		cmocka_unit_test(test_orphans),
