@@ -102,9 +102,9 @@ void dns_options_clear(struct dns_provider *p); /* wipes */
 const char *dns_options_key_of(
 	const struct dns_ops *ops, const struct dns_ops *other, const struct conf_autocert *a);
 bool dns_options_in_environment(const struct dns_ops *ops);
-/* Adds a problem of the options as a whole. */
+/* Adds a problem: of the option that the sentence begins with, or of the options as a whole. */
 void dns_options_problem(const struct conf *c, const struct conf_autocert *a,
-	struct problems *problems, const char *what);
+	const struct dns_ops *ops, struct problems *problems, const char *what);
 /* The first value of a row; NULL = not given. The others as in setting.h. */
 const char *dns_value(const struct dns_provider *p, size_t row);
 int64_t dns_value_ms(const struct dns_provider *p, size_t row, int64_t otherwise);

@@ -117,10 +117,33 @@ __attribute__((format(printf, 5, 6))) static void problem(const struct conf *c,
 			free(p->lines[--p->n]);
 }
 
-void dns_options_problem(const struct conf *c, const struct conf_autocert *a,
-	struct problems *problems, const char *what)
+/* Where the file has the option that a sentence begins with; NULL = it has not. */
+static const struct conf_option *find_option(
+	const struct dns_ops *ops, const struct conf_autocert *a, const char *what, size_t len)
 {
-	problem(c, a, problems, NULL, "%s", what);
+	bool from_file;
+
+	for (size_t row = 0; ops && row < ops->n_options; row++) {
+		const char *key = ops->options[row].key;
+
+		if (strlen(key) != len || strncmp(key, what, len) != 0)
+			continue;
+		for (size_t i = 0; i < a->n_options; i++)
+			if (find_row(ops, a->options[i].key, &from_file) == row)
+				return &a->options[i];
+	}
+	return NULL;
+}
+
+void dns_options_problem(const struct conf *c, const struct conf_autocert *a,
+	const struct dns_ops *ops, struct problems *problems, const char *what)
+{
+	size_t len = strcspn(what, ": ");
+	const struct conf_option *o = find_option(ops, a, what, len);
+
+	if (o && strncmp(what + len, ": ", 2) == 0) /* its place has the name already */
+		what += len + 2;
+	problem(c, a, problems, o, "%s", what);
 }
 
 /* --- values --- */
@@ -373,11 +396,21 @@ bool dns_options_in_environment(const struct dns_ops *ops)
 	return true;
 }
 
+static int check_ttl(const struct dns_provider *p, struct error *err)
+{
+	const char *given = dns_value(p, DNS_TTL);
+
+	if (!given || strtoul(given, NULL, 10) >= p->ops->ttl_min)
+		return 0;
+	return error_set(err, "ttl: the provider %s takes none below %u", p->name, p->ops->ttl_min);
+}
+
 int dns_options_load(struct dns_provider *p, const struct conf *c, const struct conf_autocert *a,
 	struct problems *problems)
 {
 	struct loader l = {.p = p, .conf = c, .autocert = a, .problems = problems};
 	const struct dns_ops *ops = p->ops;
+	struct error err;
 
 	for (size_t i = 0; i < a->n_options; i++)
 		take_option(&l, &a->options[i]);
@@ -400,9 +433,8 @@ int dns_options_load(struct dns_provider *p, const struct conf *c, const struct 
 	}
 	if (l.bad)
 		return -1;
-	if (p->values[DNS_TTL].list.n && strtoul(dns_value(p, DNS_TTL), NULL, 10) < ops->ttl_min) {
-		PROBLEM(&l, NULL, "ttl: the provider %s takes none below %u", p->name,
-			ops->ttl_min);
+	if (check_ttl(p, &err) < 0) {
+		dns_options_problem(c, a, ops, problems, err.text);
 		return -1;
 	}
 	p->ttl = p->values[DNS_TTL].list.n ? (uint32_t)strtoul(dns_value(p, DNS_TTL), NULL, 10)

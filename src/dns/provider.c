@@ -48,11 +48,11 @@ struct dns_provider *dns_provider_new(
 	p->name = conf_provider_name(a);
 	p->state_dir = c->state_dir;
 	if (!p->ops) {
-		dns_options_problem(c, a, problems, err.text);
+		dns_options_problem(c, a, p->ops, problems, err.text);
 	} else if (dns_options_load(p, c, a, problems) == 0) {
 		if (p->ops->init(p, &err) == 0)
 			return p;
-		dns_options_problem(c, a, problems, err.text);
+		dns_options_problem(c, a, p->ops, problems, err.text);
 	}
 	dns_provider_free(p);
 	return NULL;

@@ -142,6 +142,10 @@ static void mistakes(void **state)
 	load_bad(&f, "f:10:3: autocert.options.nameserver: is empty");
 	begin(&f);
 	add(&f, "nameserver", "192.0.2.1:x");
+	load_bad(&f, "f:10:3: autocert.options.nameserver: \"192.0.2.1:x\": \"x\" is no port (1 to "
+		     "65535)");
+	begin(&f);
+	setenv("DNSUPDATE_NAMESERVER", "192.0.2.1:x", 1);
 	load_bad(&f, "f:1:1: autocert.options: nameserver: \"192.0.2.1:x\": \"x\" is no port (1 to "
 		     "65535)");
 	begin(&f);
@@ -158,12 +162,14 @@ static void mistakes(void **state)
 /* What belongs together. */
 static void keys_of_tsig(void **state)
 {
-	static const char *const cases[][3] = {
+	static const char *const cases[][4] = {
 		{"tsig_key", "k",
-			"tsig_secret is missing: a TSIG key has both, tsig_key and tsig_secret"},
+			"tsig_secret is missing: a TSIG key has both, tsig_key and tsig_secret",
+			""},
 		{"tsig_secret", SECRET,
-			"tsig_key is missing: a TSIG key has both, tsig_key and tsig_secret"},
-		{"tsig_algorithm", "hmac-sha256", "tsig_algorithm is given, but no tsig_key"},
+			"tsig_key is missing: a TSIG key has both, tsig_key and tsig_secret", ""},
+		{"tsig_algorithm", "hmac-sha256", "tsig_algorithm is given, but no tsig_key",
+			".tsig_algorithm"},
 	};
 	struct fixture f;
 	char want[300];
@@ -172,14 +178,16 @@ static void keys_of_tsig(void **state)
 		begin(&f);
 		add(&f, "nameserver", "192.0.2.1");
 		add(&f, cases[i][0], cases[i][1]);
-		snprintf(want, sizeof(want), "f:1:1: autocert.options: %s", cases[i][2]);
+		snprintf(want, sizeof(want), "f:%s: autocert.options%s: %s",
+			*cases[i][3] ? "11:3" : "1:1", cases[i][3], cases[i][2]);
 		load_bad(&f, want);
 	}
 	begin(&f);
 	add(&f, "nameserver", "192.0.2.1");
 	add(&f, "tsig_file", "key");
 	add(&f, "tsig_algorithm", "hmac-sha256");
-	load_bad(&f, "f:1:1: autocert.options: tsig_file stands beside tsig_algorithm, which it "
+	load_bad(&f, "f:11:3: autocert.options.tsig_file: tsig_file stands beside tsig_algorithm, "
+		     "which it "
 		     "holds too: keep one of them");
 	begin(&f);
 	add(&f, "nameserver", "192.0.2.1");
