@@ -45,11 +45,7 @@ static bool is_insecure(const struct azure *a)
 
 static int missing(const struct azure *a, size_t row, const char *method, struct error *err)
 {
-	const struct setting *o = a->v[row].row;
-
-	return error_set(err,
-		"%s is missing: auth_method %s needs it, here or in the environment as %s", o->key,
-		method, o->env[0]);
+	return setting_missing(a->v[row].row, "auth_method", method, err);
 }
 
 /* What the options that are there add up to. NULL with a sentence. */

@@ -26,6 +26,7 @@ enum {
 	[FIRST + GOOGLE_SERVICE_ACCOUNT] = {.key = "service_account",                              \
 		.env = {"GCE_SERVICE_ACCOUNT", "service_account_json"},                            \
 		.type = SETTING_SECRET,                                                            \
+		.lines = true,                                                                     \
 		.help = "the JSON of a service account's key, or of a person's credentials"},      \
 	[FIRST + GOOGLE_CREDENTIALS] = {.key = "application_credentials",                          \
 		.env = {"GOOGLE_APPLICATION_CREDENTIALS"},                                         \

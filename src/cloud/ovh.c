@@ -198,8 +198,8 @@ static int check_credentials(const struct ovh *o, struct error *err)
 		return error_set(err,
 			"application_key is missing: the provider ovh needs application_key, "
 			"application_secret and consumer_key, or oauth2_config with client_id and "
-			"client_secret, or access_token, here or in the environment as "
-			"OVH_APPLICATION_KEY and so on");
+			"client_secret, or access_token, here (or as application_key_file and so "
+			"on) or in the environment as OVH_APPLICATION_KEY and so on");
 	return 0;
 }
 

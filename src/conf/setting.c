@@ -23,6 +23,16 @@ bool setting_has_file(const struct setting *s)
 	return s->type == SETTING_SECRET || s->type == SETTING_TEXT;
 }
 
+int setting_missing(const struct setting *s, const char *what, const char *name, struct error *err)
+{
+	bool secret = s->type == SETTING_SECRET;
+
+	return error_set(err,
+		"%s is missing: %s %s needs it, here%s%s%s or in the environment as %s", s->key,
+		what, name, secret ? " (or as " : "", secret ? s->key : "", secret ? "_file)" : "",
+		s->env[0]);
+}
+
 int setting_parse_ms(const char *text, int64_t *out, struct error *err)
 {
 	static const struct {

@@ -28,6 +28,7 @@ struct setting {
 	enum setting_type type;
 	bool required;
 	bool empty; /* "" is possible, and means that it is not given */
+	bool lines; /* a file that it is read from may have several lines */
 	const char *fallback;
 	const char *help; /* a line for people: what it is, without a full stop */
 };
@@ -48,5 +49,7 @@ int setting_parse_ms(const char *text, int64_t *out, struct error *err);
 /* Whether variables with _FILE behind their names fill it, too: they name a file that has the text.
  */
 bool setting_has_file(const struct setting *s);
+/* -1 with the sentence for one that `what` (the provider, say) of this name needs. */
+int setting_missing(const struct setting *s, const char *what, const char *name, struct error *err);
 
 #endif

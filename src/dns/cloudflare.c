@@ -91,8 +91,8 @@ static int init(struct dns_provider *p, struct error *err)
 			email ? "auth_key" : "auth_email");
 	if (!token && !key)
 		return error_set(err, "auth_token is missing: an API token with the rights "
-				      "Zone:Read and DNS:Edit, here or in the environment as "
-				      "CF_DNS_API_TOKEN");
+				      "Zone:Read and DNS:Edit, here (or as auth_token_file) "
+				      "or in the environment as CF_DNS_API_TOKEN");
 	if (zone && (strlen(zone) != 32 || strspn(zone, "0123456789abcdefABCDEF") != 32))
 		return error_set(err,
 			"zone_id: \"%.60s\" is no id: it has 32 hexadecimal digits, "

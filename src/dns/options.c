@@ -224,6 +224,9 @@ static int take_file(struct loader *l, size_t row, const char *path, struct erro
 		text[--len] = '\0';
 	if (text && strlen(text) != len)
 		error_set(err, "%s holds binary data, a text is wanted", resolved);
+	else if (text && !l->p->ops->options[row].lines && strpbrk(text, "\r\n"))
+		error_set(err, "%s holds more than one line, and nothing but the %s is wanted",
+			resolved, l->p->ops->options[row].key);
 	else if (text && (rc = take_value(l, row, text, err)) < 0)
 		error_prefix(err, "the text in %s", resolved);
 	if (text)
@@ -425,11 +428,8 @@ int dns_options_load(struct dns_provider *p, const struct conf *c, const struct 
 			continue;
 		if (o->fallback)
 			add_value(&p->values[row].list, mem_strdup(o->fallback));
-		else if (o->required)
-			PROBLEM(&l, NULL,
-				"%s is missing: the provider %s needs it, here or in the "
-				"environment as %s",
-				o->key, p->name, o->env[0]);
+		else if (o->required && setting_missing(o, "the provider", p->name, &err) < 0)
+			PROBLEM(&l, NULL, "%s", err.text);
 	}
 	if (l.bad)
 		return -1;

@@ -132,10 +132,13 @@ class TestCloudDns:
     def test_options_decide(self, check):
         for key in ("email", "clientId", "CLOUDDNS_PASSWORD", "password_file"):
             said = check({key: "/nowhere"})
-            assert "the provider clouddns needs it, here or in the environment as CLOUDDNS_" in said
+            assert "is missing: the provider clouddns needs it, here" in said
+            assert " or in the environment as CLOUDDNS_" in said
+            if "pass" not in key.lower():
+                assert "here (or as password_file) or in the environment" in said
         for key, sentence in (  # the options win over the environment
             ("service_account", "service_account: is no JSON object"),
-            ("GCE_SERVICE_ACCOUNT", "service_account: is no JSON object"),
+            ("GCE_SERVICE_ACCOUNT", "options.GCE_SERVICE_ACCOUNT: is no JSON object"),
             ("serviceAccountFile", "options.serviceAccountFile: /nowhere"),
         ):
             assert sentence in check({key: "/nowhere"}, self.env)

@@ -332,6 +332,55 @@ static void files(void **state)
 	remove_file("binary");
 }
 
+/* With a header, a comment, or a second secret in it: told at once, and not by the API. */
+static void files_of_two_lines(void **state)
+{
+	static const char *const texts[] = {
+		SECRET "\nmore\n", "\n" SECRET, "# mine\r\n" SECRET, SECRET "\rmore"};
+	struct fixture f;
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		write_file("secret", texts[i], strlen(texts[i]));
+		begin(&f);
+		add(&f, "nameserver", "192.0.2.1");
+		add(&f, "tsig_key", "k");
+		add(&f, "tsig_secret_file", "secret");
+		load(&f, 0);
+		assert_null(f.p);
+		assert_int_equal(f.problems.n, 1);
+		assert_non_null(
+			strstr(f.problems.lines[0], "f:12:3: autocert.options.tsig_secret_file: "));
+		assert_non_null(strstr(f.problems.lines[0],
+			"holds more than one line, and nothing but the tsig_secret is wanted"));
+		assert_null(strstr(f.problems.lines[0], SECRET));
+		end(&f);
+	}
+	begin(&f); /* of the environment too */
+	add(&f, "nameserver", "192.0.2.1");
+	add(&f, "tsig_key", "k");
+	setenv("RFC2136_TSIG_SECRET_FILE", "secret", 1);
+	load(&f, 0);
+	assert_int_equal(f.problems.n, 1);
+	assert_non_null(strstr(f.problems.lines[0],
+		"the environment's RFC2136_TSIG_SECRET_FILE: " /* its path */));
+	assert_non_null(strstr(f.problems.lines[0], "holds more than one line"));
+	end(&f);
+	remove_file("secret");
+}
+
+/* A secret may stand in a file of its own. */
+static void missing_secret(void **state)
+{
+	struct fixture f;
+
+	unsetenv("DUCKDNS_TOKEN");
+	unsetenv("DUCKDNS_TOKEN_FILE");
+	begin(&f);
+	f.provider[0].provider = PROVIDER_DUCKDNS;
+	load_bad(&f, "f:1:1: autocert.options: token is missing: the provider duckdns needs it, "
+		     "here (or as token_file) or in the environment as DUCKDNS_TOKEN");
+}
+
 /* The hash of a provider with this file's options: "tsig_file" or "TsigSecretFile". */
 static void hash_of(const char *key, const char *text, unsigned char hash[32])
 {
@@ -419,6 +468,8 @@ int main(void)
 		cmocka_unit_test(durations),
 		cmocka_unit_test(environment),
 		cmocka_unit_test(files),
+		cmocka_unit_test(files_of_two_lines),
+		cmocka_unit_test(missing_secret),
 		cmocka_unit_test(hashes),
 		cmocka_unit_test(inherited),
 	};
