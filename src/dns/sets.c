@@ -1,5 +1,6 @@
 #include "dns/sets.h"
 
+#include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -119,6 +120,19 @@ static int plan(const struct dns_job *j, struct dns_change *c, size_t *at,
 	return rc < 0 ? rc : 0;
 }
 
+/* About the polling interval, but not as long as those pause who do the same. False when told to
+ * stop, or when that is beyond the deadline. */
+static bool pause_for_others(const struct dns_job *j)
+{
+	int64_t ms = j->provider->patience.interval_ms;
+	uint32_t random;
+
+	if (RAND_bytes((unsigned char *)&random, sizeof(random)) != 1)
+		abort();
+	ms = ms / 2 + random % (ms / 2 + 1);
+	return clock_mono_ms() + ms < j->limits.deadline_ms && !stop_wait(j->limits.stop, ms);
+}
+
 /* Reads and writes, within the account's turn. */
 static int change_some(const struct dns_job *j, struct dns_change *c, size_t *at,
 	const struct dns_sets_ops *ops, struct error *err)
@@ -128,6 +142,8 @@ static int change_some(const struct dns_job *j, struct dns_change *c, size_t *at
 	int rc = DNS_CONFLICT;
 
 	for (unsigned tries = 0; rc == DNS_CONFLICT && tries < TRIES; tries++) {
+		if (tries && !pause_for_others(j))
+			break;
 		if (http_account_enter(account, HTTP_CHANGE, &j->limits, err) < 0)
 			return -1;
 		*at = from;
@@ -141,6 +157,8 @@ static int change_some(const struct dns_job *j, struct dns_change *c, size_t *at
 		c->sets = NULL;
 		c->n = 0;
 	}
+	if (rc == DNS_CONFLICT && stop_is_set(j->limits.stop))
+		rc = error_set(err, "stopped");
 	if (rc == DNS_CONFLICT)
 		rc = error_prefix(err, "somebody else changes them all the time");
 	return rc;

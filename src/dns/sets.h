@@ -26,7 +26,8 @@ struct dns_change {
 	char *id; /* new, by write(): the change is not at all name servers yet; NULL = it is */
 };
 
-/* What write() returns beside 0, -1 and DNS_AGAIN: a set was changed since it was read. */
+/* What write() returns beside 0, -1 and DNS_AGAIN: a set was changed since it was read. It is read
+ * again then, after a pause. */
 enum { DNS_CONFLICT = 1 };
 
 struct dns_sets_ops {

@@ -454,6 +454,10 @@ class TestAzure(providers.Suite):
         assert list(api.sets) == [("dnszones", "challenge.test", "@")]
         self.good(dns("dns cleanup", "challenge.test", VALUES[0]))
 
+    def impatient(self, api):
+        """The pause before another try is about as long."""
+        return {**self.options(api), "polling_interval": "100ms"}
+
     @pytest.mark.parametrize("verb", ("present", "cleanup"))
     def test_others_write_meanwhile(self, dns, api, verb):
         """412: read again; nobody's value is lost. Not for ever."""
@@ -469,7 +473,7 @@ class TestAzure(providers.Suite):
         if verb == "cleanup":
             self.good(dns("dns present", NAME, VALUES[0]))
         api.before_write = write
-        self.good(dns(f"dns {verb}", NAME, VALUES[0]))
+        self.good(dns(f"dns {verb}", NAME, VALUES[0], options=self.impatient(api)))
         mine = [VALUES[0]] if verb == "present" else []
         assert api.values(NAME) == sorted([*mine, *planted]) and len(planted) == 2
         api.before_write = None
@@ -479,7 +483,7 @@ class TestAzure(providers.Suite):
 
     def test_others_never_stop(self, dns, api):
         fault = api.fail("PUT /arm/", dns_azuredns.refusal(412, "PreconditionFailed", "too late"), times=-1)
-        said = self.bad(dns("dns present", NAME, VALUES[0]))
+        said = self.bad(dns("dns present", NAME, VALUES[0], options=self.impatient(api)))
         assert f"adding the TXT record of {NAME}: HTTP 412: PreconditionFailed: too late" in said
         assert fault.hits == 5
 

@@ -3,6 +3,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -281,13 +282,21 @@ class TestGcloud(providers.Suite):
         assert api.values(NAME) == []
 
     def test_others_change_it_all_the_time(self, dns, api):
-        """Five tries, and a sentence."""
+        """Five tries, with pauses, and a sentence."""
         count = iter(range(100))
-        api.on_change = lambda: api.plant(NAME, f"foreign-{next(count)}")
-        said = self.bad(dns("dns present", NAME, VALUES[0]))
+        times = []
+
+        def change():
+            times.append(time.monotonic())
+            api.plant(NAME, f"foreign-{next(count)}")
+
+        api.on_change = change
+        said = self.bad(dns("dns present", NAME, VALUES[0], options=self.options(api, polling_interval="400ms")))
         assert "somebody else changes them all the time" in said
         assert "HTTP 412: conditionNotMet" in said
         assert api.requests.count(f"POST {ZONE}/changes") == 5
+        pauses = [b - a for a, b in zip(times, times[1:])]
+        assert len(pauses) == 4 and all(pause >= 0.2 for pause in pauses)
         for value in api.values(NAME):
             api.unplant(NAME, value)
 
