@@ -251,6 +251,10 @@ int ovh_init(struct ovh *o, const struct setting_value *v, const char *name, str
 	token = ovh_text(o, OVH_ACCESS_TOKEN);
 	if (check_credentials(o, err) < 0)
 		return -1;
+	if (ovh_text(o, HTTP_BASE_URL) && strstr(ovh_text(o, OVH_ENDPOINT), "://") &&
+		!v[OVH_ENDPOINT].from_environment)
+		return error_set(err, "base_url stands beside api_endpoint, which is a URL too: "
+				      "keep one of them");
 	base = find_endpoint(o, &known, err);
 	if (!base)
 		return -1;

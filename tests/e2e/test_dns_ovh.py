@@ -130,6 +130,10 @@ class TestOvh(providers.Suite):
             ({**SIGNED, "api_endpoint": "ovh-uk"}, 'is neither an endpoint nor a URL: did you mean "ovh-u'),
             ({**SIGNED, "api_endpoint": "eu.api.ovh.com"}, 'nor a URL: it is ovh-eu or the like, or https://...'),
             ({**SIGNED, "api_endpoint": "http://ovh.example"}, "would send the credentials in the clear"),
+            (
+                {**SIGNED, "api_endpoint": "https://ovh.example/1.0", "base_url": "https://other.example"},
+                "base_url stands beside api_endpoint, which is a URL too: keep one of them",
+            ),
             ({**SIGNED, "ttl": 59}, "ttl: the provider ovh takes none below 60"),
             (
                 {"api_endpoint": "kimsufi-ca", "client_id": "i", "client_secret": "s"},
@@ -163,7 +167,7 @@ class TestOvh(providers.Suite):
         """`endpoint` is another name of api_endpoint, and nothing in the environment."""
         env = {"endpoint": "no endpoint at all"}
         self.good(dns("check", options={"access_token": dns_ovh.TOKEN}, env=env))
-        assert "api_endpoint" in self.bad(dns("check", options={"access_token": dns_ovh.TOKEN, **env}))
+        assert "options.endpoint: " in self.bad(dns("check", options={"access_token": dns_ovh.TOKEN, **env}))
 
     def test_secrets_in_files(self, dns, api, tmp_path):
         (tmp_path / "secret").write_text(dns_ovh.SECRET + "\n")
