@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "dns/api.h"
@@ -67,16 +68,37 @@ static int authorize(
 	return 0;
 }
 
-/* {"success":false,"errors":[{"code":9109,"message":"...","error_chain":[...]}]}; the answer to a
- * DELETE has no `success`. */
+static const char *code_of(struct json_object *e)
+{
+	return json_object_get_string(answer_member(e, "code", json_type_int));
+}
+
+/* {"success":false,"errors":[{"code":6003,"message":"Invalid request headers","error_chain":[
+ * {"code":6111,"message":"Invalid format for Authorization header"}]}]}; the answer to a DELETE has
+ * no `success`. */
 static bool explain(struct http_reply *r)
 {
 	struct json_object *errors = answer_member(r->json, "errors", json_type_array),
-			   *success = answer_member(r->json, "success", json_type_boolean), *e;
+			   *success = answer_member(r->json, "success", json_type_boolean), *e,
+			   *chain;
+	const char *message;
+	struct str text = {0};
 
 	e = errors ? json_object_array_get_idx(errors, 0) : NULL;
-	http_reply_explain(r, json_object_get_string(answer_member(e, "code", json_type_int)),
-		answer_text(e, "message"));
+	chain = answer_member(e, "error_chain", json_type_array);
+	message = answer_text(e, "message");
+	str_addf(&text, "%s", message ? message : "");
+	for (size_t i = 0; chain && i < json_object_array_length(chain); i++) {
+		struct json_object *one = json_object_array_get_idx(chain, i);
+		const char *code = code_of(one);
+
+		message = answer_text(one, "message");
+		if (message)
+			str_addf(&text, "%s%s%s%s", text.len ? "; " : "", code ? code : "",
+				code ? ": " : "", message);
+	}
+	http_reply_explain(r, code_of(e), text.data);
+	str_clear(&text);
 	return success && !json_object_get_boolean(success);
 }
 
@@ -86,6 +108,12 @@ static int init(struct dns_provider *p, struct error *err)
 	const char *token = token_of(p), *email = dns_value(p, AUTH_EMAIL),
 		   *key = dns_value(p, AUTH_KEY), *zone = dns_value(p, ZONE_ID);
 
+	if (token && (email || key) &&
+		p->values[AUTH_TOKEN].from_environment ==
+			p->values[key ? AUTH_KEY : AUTH_EMAIL].from_environment)
+		log_warn("cloudflare: %s stands beside auth_token, and is not used: keep one of "
+			 "them",
+			key ? "auth_key" : "auth_email");
 	if (!token && !email != !key)
 		return error_set(err, "%s is missing: auth_email and auth_key go together",
 			email ? "auth_key" : "auth_email");
@@ -273,6 +301,7 @@ const struct dns_ops dns_cloudflare = {
 	.n_options = N_OPTIONS,
 	.ttl = 120,
 	.ttl_min = 60,
+	.ttl_auto = 1,
 	.patience = {.timeout_ms = 120000, .interval_ms = 2000},
 	.init = init,
 	.clear = dns_api_free,

@@ -62,8 +62,9 @@ struct dns_ops {
 	const char *help; /* a line for people: whose DNS it is */
 	const struct setting *options;
 	size_t n_options;
-	uint32_t ttl;                 /* seconds, unless `ttl` is given; 0 = of no use here */
-	uint32_t ttl_min;             /* the smallest that the provider takes; 0 = any */
+	uint32_t ttl;      /* seconds, unless `ttl` is given; 0 = of no use here */
+	uint32_t ttl_min;  /* the smallest that the provider takes; 0 = any */
+	uint32_t ttl_auto; /* but for this one, with which it chooses itself; 0 = there is none */
 	struct dns_patience patience; /* unless it is configured */
 	/* After the options were taken in: checks what they mean together. No network. -1 with a
 	 * sentence that begins with the option's name. */

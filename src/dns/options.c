@@ -402,10 +402,16 @@ bool dns_options_in_environment(const struct dns_ops *ops)
 static int check_ttl(const struct dns_provider *p, struct error *err)
 {
 	const char *given = dns_value(p, DNS_TTL);
+	const unsigned long ttl = given ? strtoul(given, NULL, 10) : 0;
+	const struct dns_ops *ops = p->ops;
+	char automatic[40] = "";
 
-	if (!given || strtoul(given, NULL, 10) >= p->ops->ttl_min)
+	if (!given || ttl >= ops->ttl_min || (ops->ttl_auto && ttl == ops->ttl_auto))
 		return 0;
-	return error_set(err, "ttl: the provider %s takes none below %u", p->name, p->ops->ttl_min);
+	if (ops->ttl_auto)
+		snprintf(automatic, sizeof(automatic), ", but for %u: automatic", ops->ttl_auto);
+	return error_set(err, "ttl: the provider %s takes none below %u%s", p->name, ops->ttl_min,
+		automatic);
 }
 
 int dns_options_load(struct dns_provider *p, const struct conf *c, const struct conf_autocert *a,

@@ -5,10 +5,13 @@ from dnsapi import Answer, Refused
 TOKEN = "cf-token-5ba1e2c0"
 
 
-def refusal(status, code, message, **headers):
+def refusal(status, code, message, chain=(), **headers):
+    error = {"code": code, "message": message}
+    if chain:
+        error["error_chain"] = [{"code": code, "message": message} for code, message in chain]
     body = {
         "success": False,
-        "errors": [{"code": code, "message": message}],
+        "errors": [error],
         "messages": [],
         "result": None,
     }
@@ -21,6 +24,7 @@ class Cloudflare(dnsapi.DnsApi):
     def __init__(self, *args, **kw):
         super().__init__(*args, **kw)
         self.ids, self.next_id = {}, 1  # {id: (name, value)}
+        self.ttls = []  # of the records that were added
 
     def zone_id(self, zone):
         return f"{self.zones.index(zone):032x}"
@@ -44,7 +48,8 @@ class Cloudflare(dnsapi.DnsApi):
         if authorization is None and not request.headers.get("X-Auth-Key"):
             raise Refused(refusal(400, 9106, "Missing X-Auth-Key, X-Auth-Email or Authorization"))
         if authorization and request.headers.get("X-Auth-Key"):
-            raise Refused(refusal(400, 6003, "Invalid request headers"))
+            chain = [(6111, "Invalid format for Authorization header")]
+            raise Refused(refusal(400, 6003, "Invalid request headers", chain))
         if request.headers.get("X-Auth-Key"):
             if (request.headers["X-Auth-Email"], request.headers["X-Auth-Key"]) != ("me@example.test", TOKEN):
                 raise Refused(refusal(403, 9103, "Unknown X-Auth-Key or X-Auth-Email"))
@@ -86,7 +91,7 @@ class Cloudflare(dnsapi.DnsApi):
         raise Refused(refusal(405, 10405, "Method not allowed"))
 
     def create(self, record, zone):
-        if record["type"] != "TXT" or not 60 <= record["ttl"] <= 86400:
+        if record["type"] != "TXT" or (record["ttl"] != 1 and not 60 <= record["ttl"] <= 86400):
             raise Refused(refusal(400, 9021, "Invalid TTL. Must be between 60 and 86,400 seconds"))
         content, name = record["content"], record["name"]
         if not (content.startswith('"') and content.endswith('"')):
@@ -97,6 +102,7 @@ class Cloudflare(dnsapi.DnsApi):
             raise Refused(refusal(400, 81058, "An identical record already exists."))
         record_id, self.next_id = f"{self.next_id:032x}", self.next_id + 1
         self.ids[record_id] = (name, content[1:-1])
+        self.ttls.append(record["ttl"])
         self.add(name, content[1:-1])
         return self.result(self.show(record_id))
 

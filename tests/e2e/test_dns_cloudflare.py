@@ -37,6 +37,37 @@ class TestCloudflare(providers.Suite):
         said = self.bad(dns("dns present", NAME, VALUES[0], options={"auth_email": "a@b.c"}))
         assert "auth_key is missing: auth_email and auth_key go together" in said
 
+    def test_token_beside_the_key(self, dns, api):
+        """The token it is, as with others; the key is told of."""
+        both = {**self.options(api), "auth_email": "me@example.test", "auth_key": "wrong"}
+        done = dns("check", options=both)
+        self.good(done)
+        assert "cloudflare: auth_key stands beside auth_token, and is not used: keep one of them" in done.stderr
+        self.good(dns("dns present", NAME, VALUES[0], options=both))
+        self.good(dns("dns cleanup", NAME, VALUES[0], options=both))
+        env = {"CF_API_EMAIL": "me@example.test", "CF_API_KEY": "wrong"}
+        assert "auth_key" not in dns("check", env=env).stderr
+
+    def test_ttl(self, dns, api):
+        """1 is automatic."""
+        for ttl in (1, 60):
+            self.good(dns("dns present", NAME, VALUES[0], options={**self.options(api), "ttl": ttl}))
+            self.good(dns("dns cleanup", NAME, VALUES[0]))
+        assert api.ttls == [1, 60]
+        for ttl in (2, 59):
+            said = self.bad(dns("check", options={**self.options(api), "ttl": ttl}))
+            assert "options.ttl: the provider cloudflare takes none below 60, but for 1: automatic" in said
+
+    def test_error_chain(self, dns, api):
+        """The first message is a general one."""
+        chain = [(6103, "Invalid format for X-Auth-Key header"), (6111, "and for Authorization")]
+        api.fail(self.steps["zone"], dns_cloudflare.refusal(400, 6003, "Invalid request headers", chain))
+        said = self.bad(dns("dns present", NAME, VALUES[0]))
+        assert (
+            "HTTP 400: 6003: Invalid request headers; 6103: Invalid format for X-Auth-Key header; "
+            "6111: and for Authorization" in said
+        )
+
     def test_options_win_over_the_environment(self, dns, api):
         """Also where they are another kind of credentials."""
         env = {"CF_DNS_API_TOKEN": "wrong", "CF_ZONE_API_TOKEN": "wrong"}
