@@ -184,6 +184,21 @@ static void expect_no_directory(const char *text, enum acme_fault fault, const c
 	end();
 }
 
+/* A CA on this machine is no proxy's to reach. */
+static void test_no_proxy(void **state)
+{
+	static const struct rule none[] = {{0}};
+
+	(void)state;
+	setenv("http_proxy", "http://127.0.0.1:1", 1); /* where nobody is */
+	unsetenv("no_proxy");
+	unsetenv("NO_PROXY");
+	prepare(none);
+	assert_int_equal(acme_open(acme, &err), 0);
+	end();
+	unsetenv("http_proxy");
+}
+
 static void test_no_directory(void **state)
 {
 	(void)state;
@@ -684,6 +699,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_directory),
+		cmocka_unit_test(test_no_proxy),
 		cmocka_unit_test(test_no_directory),
 		cmocka_unit_test(test_clear_text),
 		cmocka_unit_test(test_bad_nonces),
