@@ -9,6 +9,7 @@
 #include "acme/account.h"
 #include "acme/challenge.h"
 #include "base/enc.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "conf/conf.h"
 #include "dns/provider.h"
@@ -64,7 +65,9 @@ static int check_ca(const struct conf_autocert *a, struct acme *acme, struct err
 		return error_set(err, "the CA wants an external account: set eab_kid and eab_hmac, "
 				      "which it gives out");
 	if (a->profile && !acme_knows_profile(acme, a->profile))
-		return error_set(err, "the CA does not know the profile \"%s\"", a->profile);
+		log_warn("autocert: %s: the CA does not know the profile \"%s\": orders go on "
+			 "without one",
+			a->name, a->profile);
 	printf("%s: CA: reachable, its clock agrees: %s\n", a->name, a->ca_dir_url);
 	return 0;
 }

@@ -188,3 +188,6 @@ def test_a_profile_that_is_unknown(run, testbed):
     config["autocert"] = bed.autocert(["example.test"], profile="none-such")
     daemon = run(config)
     assert 'does not know the profile "none-such"' in daemon.log
+    done = proxy.command("check", "--acme", "-c", daemon.file)
+    assert done.returncode == 0, done.stderr
+    assert 'does not know the profile "none-such": orders go on without one' in done.stderr
