@@ -45,7 +45,7 @@ def free_address(host=HOST):
     return f"[{host}]:{free_port(host)}" if ":" in host else f"{host}:{free_port(host)}"
 
 
-def wait_until(what, condition, seconds=20):
+def wait_until(what, condition, seconds=60):
     """Polls until condition() is true and returns its value."""
     end = time.monotonic() + seconds
     while True:

@@ -281,14 +281,14 @@ def test_as_the_user(bed, dns, tmp_path):
     dns.more = {}
 
 
-def test_propagation(testbed, dns):
+def test_propagation(testbed, dns, figure):
     """A server that is behind is waited for; when that takes too long, which one it is, the name,
     and what it answers. The record is written then."""
     bed = testbed("--lag", 6)
     wait = {"servers": [bed.dns_server, bed.validation_dns]}
     began = time.monotonic()
     said = good(dns(bed, "present", NAME, "x", propagation=wait))
-    assert time.monotonic() - began < 15
+    figure("a record, six seconds of it the secondary's", f"{time.monotonic() - began:.2f} s")
     assert f"{bed.dns_server} has the record" in said
     assert f"{bed.validation_dns} has the record" in said
     assert bed.dig(NAME, "TXT", server=bed.validation_dns) == ['"x"']
