@@ -57,13 +57,16 @@ class Cloudflare(dnsapi.DnsApi):
             raise Refused(refusal(403, 10000, "Authentication error"))
 
     def list_zones(self, query):
-        size, page = int(query.get("per_page", 20)), int(query.get("page", 1))
-        assert 5 <= size <= 50
         zones = [zone for zone in self.zones if query.get("name", zone) == zone]
-        shown = zones[(page - 1) * size : page * size]
+        found = [{"id": self.zone_id(zone), "name": zone, "status": "active"} for zone in zones]
+        return self.page(found, query, default=20, most=50)
+
+    def page(self, found, query, default, most):
+        size, page = int(query.get("per_page", default)), int(query.get("page", 1))
+        assert 5 <= size <= most
+        shown = found[(page - 1) * size : page * size]
         return self.result(
-            [{"id": self.zone_id(zone), "name": zone, "status": "active"} for zone in shown],
-            total_pages=-(-len(zones) // size),
+            shown, page=page, per_page=size, count=len(shown), total_count=len(found), total_pages=-(-len(found) // size)
         )
 
     @staticmethod
@@ -80,11 +83,12 @@ class Cloudflare(dnsapi.DnsApi):
         if request.method == "GET" and not rest:
             assert request.query["type"] == "TXT"
             name = request.query["name"]
-            return self.result([self.show(i) for i, r in self.ids.items() if r[0] == name])
+            found = [self.show(i) for i, r in self.ids.items() if r[0] == name and self.zone_of(name) == zone]
+            return self.page(found, request.query, default=100, most=5000000)
         if request.method == "POST" and not rest:
             return self.create(request.json, zone)
         if request.method == "DELETE" and len(rest) == 1:
-            if rest[0] not in self.ids:
+            if rest[0] not in self.ids or self.zone_of(self.ids[rest[0]][0]) != zone:
                 raise Refused(refusal(404, 81044, "Record does not exist."))
             self.remove(*self.ids.pop(rest[0]))
             return Answer(200, {"result": {"id": rest[0]}})
