@@ -274,8 +274,8 @@ char *google_project(const struct google *g, const struct limits *l, struct erro
 static int check_metadata_host(const struct google *g, struct error *err)
 {
 	const char *host = google_text(g, GOOGLE_METADATA_HOST);
-	size_t len = strcspn(host, ":");
 	char *url = mem_printf("http://%s/", host);
+	size_t len = strcspn(host, ":");
 	bool good = strcmp(host, METADATA_HOST) == 0 || address_is_secure_url(url) ||
 		    (len == 15 && strncmp(host, "169.254.169.254", len) == 0) ||
 		    setting_is_true(&g->v[HTTP_INSECURE]);
