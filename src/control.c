@@ -42,6 +42,8 @@ struct control {
 	struct conf *conf;
 	struct snapshot *snapshot; /* the newest */
 	struct servers servers;
+	struct crowds crowds;
+	struct clients *clients; /* NULL until a configuration limits them by address */
 	struct resolver *resolver;
 	struct admin *admin;
 	struct worker **workers;
@@ -71,6 +73,7 @@ static void publish(struct control *c, struct snapshot *s)
 	c->unseen += c->n_workers;
 	snapshot_unref(before);
 	servers_sweep(&c->servers);
+	crowds_sweep(&c->crowds);
 }
 
 static struct routes *make_routes(struct control *c, const struct conf *conf, struct trust *trust)
@@ -84,8 +87,34 @@ static struct routes *make_routes(struct control *c, const struct conf *conf, st
 	routes = routes_build(
 		conf, trust, names, conf->n_listens, &c->servers, resolver_get, c->resolver);
 	resolver_end(c->resolver);
+	crowds_attach(&c->crowds, routes);
 	free(names);
 	return routes;
+}
+
+static struct client_rate rate_of(int64_t every_ns, uint64_t burst)
+{
+	const int64_t second = 1000000000;
+
+	if (every_ns && !burst)
+		burst = every_ns < second ? (uint64_t)(second / every_ns) : 1;
+	return (struct client_rate){every_ns, (int64_t)burst};
+}
+
+static void limit_clients(struct control *c, struct snapshot *s, const struct conf_limits *limits)
+{
+	const struct conf_rate *r = &limits->rate;
+
+	if (!limits->per_ip && !r->connections_ns && !r->handshakes_ns)
+		return;
+	if (!c->clients)
+		c->clients = clients_new();
+	s->clients = c->clients;
+	s->client_limits = (struct client_limits){
+		.connections = limits->per_ip,
+		.connects = rate_of(r->connections_ns, r->burst),
+		.handshakes = rate_of(r->handshakes_ns, r->burst),
+	};
 }
 
 /* Takes everything out of `b`, its configuration included. */
@@ -104,6 +133,7 @@ static struct snapshot *make_snapshot(struct control *c, struct built *b, struct
 		.max_connections = wanted && wanted < possible ? wanted : possible,
 	};
 
+	limit_clients(c, &parts, &b->conf->limits);
 	if (wanted > possible)
 		log_warn("limits.connections: %llu is more than the limit of open files allows: "
 			 "%llu",
@@ -438,6 +468,8 @@ static bool end(struct control *c)
 	resolver_free(c->resolver);
 	snapshot_unref(c->snapshot);
 	servers_clear(&c->servers);
+	crowds_clear(&c->crowds);
+	clients_free(c->clients);
 	view_clear(&c->view);
 	conf_unref(c->conf);
 	reloader_clear(&c->reloader);

@@ -99,6 +99,18 @@ static struct json_object *certificates_json(const struct admin_view *v)
 	return o;
 }
 
+static struct json_object *connections_json(const struct stats_sum *s)
+{
+	struct json_object *o = json_object_new_object(), *refused = json_object_new_object();
+
+	add_uint(o, "active", stats_active(s));
+	add_uint(o, "total", s->accepted);
+	for (int i = 0; i < REFUSALS; i++)
+		add_uint(refused, refusal_names[i], s->refused[i]);
+	add(o, "refused", refused);
+	return o;
+}
+
 struct json_object *api_status(const struct admin_view *v)
 {
 	struct json_object *o = json_object_new_object(), *part;
@@ -120,15 +132,11 @@ struct json_object *api_status(const struct admin_view *v)
 	add(o, "reloads", part);
 
 	part = json_object_new_object();
-	add_uint(part, "active", stats_active(&v->stats));
-	add_uint(part, "total", v->stats.accepted);
-	add(o, "connections", part);
-
-	part = json_object_new_object();
 	add_uint(part, "in", v->stats.bytes_in);
 	add_uint(part, "out", v->stats.bytes_out);
 	add(o, "bytes", part);
 
+	add(o, "connections", connections_json(&v->stats));
 	add(o, "handshakes", handshakes_json(&v->stats));
 	add(o, "counters", counters_json(&v->stats));
 	add(o, "listeners", listeners_json(v));

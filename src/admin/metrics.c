@@ -82,6 +82,8 @@ static const struct counter_row {
 		"Of these, with a session from before."),
 	ROW("backend_truncated_total", "", backend_truncated,
 		"Streams that a server ended without close_notify."),
+	ROW("clients_untracked_total", "", clients_untracked,
+		"Connections not limited by address because the table of addresses was full."),
 	ROW("accept_pauses_total", "", accept_pauses,
 		"Times that accepting paused for limits.connections or descriptors."),
 #undef ROW
@@ -101,6 +103,10 @@ static void add_counters(struct str *out, const struct stats_sum *s)
 	for (int i = 0; i < HANDSHAKE_FAILURES; i++)
 		str_addf(out, "lintel_handshake_failures_total{reason=\"%s\"} %" PRIu64 "\n",
 			handshake_failure_names[i], s->handshake_failures[i]);
+	family(out, "connections_refused_total", "counter", "Connections closed by a limit.");
+	for (int i = 0; i < REFUSALS; i++)
+		str_addf(out, "lintel_connections_refused_total{reason=\"%s\"} %" PRIu64 "\n",
+			refusal_names[i], s->refused[i]);
 	family(out, "accept_paused_seconds_total", "counter",
 		"Seconds that accepting was paused, over all workers.");
 	str_addf(out, "lintel_accept_paused_seconds_total %" PRIu64 ".%03u\n",

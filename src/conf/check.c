@@ -328,6 +328,15 @@ static void check_routes(struct check *c)
 	check_hosts(c);
 }
 
+static void check_limits(struct check *c)
+{
+	const struct conf_rate *r = &c->conf->limits.rate;
+
+	if (r->burst && !r->connections_ns && !r->handshakes_ns)
+		problem(c, "limits.rate.burst",
+			"is of no use without connections or handshakes, the rates that it is for");
+}
+
 static void check_notification(struct check *c, const char *path, const struct node *one)
 {
 	static const char *const of_webhook[] = {"method", "mime_type", "payload", "template"};
@@ -391,6 +400,7 @@ void check_conf(struct option_loader *ld, const struct node *root, const struct 
 	check_listens(&c);
 	check_tls(&c);
 	check_routes(&c);
+	check_limits(&c);
 	check_notifications(&c);
 	check_admin(ld, node_get(root, "admin"), &conf->admin);
 }

@@ -103,12 +103,20 @@ struct conf_route {
 	 * one takes the clients that offer one of its protocols. */
 	bool has_alpn;
 	struct conf_strings alpn;
-	int min_version; /* 0 = tls.min_version */
+	int min_version;      /* 0 = tls.min_version */
+	uint64_t connections; /* limits.connections; 0 = no limit */
 	struct conf_client_auth client_auth;
+};
+
+struct conf_rate {                             /* for each client address */
+	int64_t connections_ns, handshakes_ns; /* the time between two; 0 = no limit */
+	uint64_t burst;                        /* 0 = what the rate gives in a second */
 };
 
 struct conf_limits {
 	uint64_t connections; /* 0 = as many as the fd limit allows */
+	uint64_t per_ip;      /* 0 = no limit */
+	struct conf_rate rate;
 	int64_t handshake_ms, drain_ms;
 };
 

@@ -174,6 +174,7 @@ static void load_any(struct option_loader *ld, const struct option *row, const s
 	case OPTION_COUNT:
 	case OPTION_MS:
 	case OPTION_SECONDS:
+	case OPTION_RATE:
 	case OPTION_ENUM:
 	case OPTION_STRING:
 	case OPTION_PATH:
@@ -374,6 +375,7 @@ static void clear_one(const struct option *row, char *place, const char *count)
 	case OPTION_COUNT:
 	case OPTION_MS:
 	case OPTION_SECONDS:
+	case OPTION_RATE:
 	case OPTION_ENUM:
 	case OPTION_OWN: break;
 	}

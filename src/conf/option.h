@@ -19,6 +19,7 @@ enum option_type {
 	OPTION_COUNT,    /* uint64_t */
 	OPTION_MS,       /* int64_t, milliseconds; written with a unit */
 	OPTION_SECONDS,  /* int64_t, whole seconds; written with a unit, limits in milliseconds */
+	OPTION_RATE,     /* int64_t, nanoseconds between two; written as "50/s" */
 	OPTION_ENUM,     /* an enum (or int), one of `words` */
 	OPTION_STRING,   /* char *, never empty */
 	OPTION_PATH,     /* char *, resolved against state_dir */

@@ -99,6 +99,7 @@ static int read_typed(
 			return error_set(err, "\"%.40s\" is no whole number of seconds", text);
 		v->n /= 1000;
 		return 0;
+	case OPTION_RATE: return value_rate(text, &v->n, err);
 	case OPTION_ENUM: return read_word(row, text, v, err);
 	case OPTION_ADDRESS:
 		if (address_parse(&v->address, text, err) < 0)
@@ -180,7 +181,8 @@ void scalar_store(
 	case OPTION_ENUM: memcpy(place, &small, sizeof(small)); break;
 	case OPTION_COUNT:
 	case OPTION_MS:
-	case OPTION_SECONDS: memcpy(place, &v->n, sizeof(v->n)); break;
+	case OPTION_SECONDS:
+	case OPTION_RATE: memcpy(place, &v->n, sizeof(v->n)); break;
 	case OPTION_PATH:
 	case OPTION_LOG_FILE:
 		path = row->type == OPTION_LOG_FILE && !strcmp(v->text, "-")

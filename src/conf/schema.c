@@ -400,6 +400,10 @@ static const struct option client_auth_rows[] = {
 	ROW("crl", PATH, AT(conf_client_auth, crl)),
 };
 static MAP(client_auth, struct conf_client_auth, offsetof(struct conf_client_auth, place));
+static const struct option route_limits_rows[] = {
+	ROW("connections", COUNT, AT(conf_route, connections), .fallback = "0", .max = MAX_NUMBER),
+};
+static MAP(route_limits, struct conf_route, OPTION_NO_PLACE);
 
 static const struct option route_rows[] = {
 	ROW("hosts", STRINGS, .flags = OPTION_REQUIRED, AT(conf_route, hosts), .max = 1000000,
@@ -419,12 +423,21 @@ static const struct option route_rows[] = {
 		.check = check_alpn),
 	ROW("min_version", ENUM, AT(conf_route, min_version), .words = version_words),
 	ROW("client_auth", MAP, AT(conf_route, client_auth), .map = &schema_client_auth),
+	ROW("limits", MAP, .map = &schema_route_limits),
 };
 static MAP(route, struct conf_route, offsetof(struct conf_route, place));
 
+static const struct option rate_rows[] = {
+	ROW("connections", RATE, AT(conf_rate, connections_ns)),
+	ROW("handshakes", RATE, AT(conf_rate, handshakes_ns)),
+	ROW("burst", COUNT, AT(conf_rate, burst), .min = 1, .max = 1000000),
+};
+static MAP(rate, struct conf_rate, OPTION_NO_PLACE);
+
 static const struct option limits_rows[] = {
 	ROW("connections", COUNT, AT(conf_limits, connections), .fallback = "0", .max = MAX_NUMBER),
-	LATER("per_ip", COUNT, .fallback = "0", .max = MAX_NUMBER),
+	ROW("per_ip", COUNT, AT(conf_limits, per_ip), .fallback = "0", .max = MAX_NUMBER),
+	ROW("rate", MAP, AT(conf_limits, rate), .map = &schema_rate),
 	ROW("handshake", MS, AT(conf_limits, handshake_ms), .fallback = "10s", .max = MAX_TIME),
 	ROW("drain", MS, AT(conf_limits, drain_ms), .fallback = "30s", .max = MAX_TIME),
 };

@@ -11,6 +11,7 @@
 #define DIGITS   "0123456789"
 #define LETTERS  "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_"
 #define SHOW_MAX 80 /* bytes of a value that a sentence shows */
+#define RATE_MAX 1000000
 
 struct unit {
 	const char *name;
@@ -19,6 +20,9 @@ struct unit {
 
 static const struct unit duration_units[] = {/* the largest first */
 	{"d", 86400000}, {"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}, {NULL, 0}};
+static const struct unit rate_units[] = {/* in nanoseconds */
+	{"/s", 1000000000}, {"/m", 60 * INT64_C(1000000000)}, {"/h", 3600 * INT64_C(1000000000)},
+	{NULL, 0}};
 
 /* What stands behind "${". Returns the rest behind "}", NULL with a sentence. */
 static const char *expand_variable(struct str *out, const char *p, struct error *err)
@@ -176,4 +180,25 @@ int value_duration(const char *text, int64_t min, int64_t max, int64_t *out, str
 		return 0;
 	return error_set(err, "\"%s\" is out of range, %" PRId64 "%s to %" PRId64 "%s are possible",
 		shown, min / low->factor, low->name, max / high->factor, high->name);
+}
+
+int value_rate(const char *text, int64_t *every_ns, struct error *err)
+{
+	char shown[SHOW_MAX];
+	size_t n = strspn(text, DIGITS);
+	const struct unit *u = rate_units;
+	int64_t count = read_digits(text, n);
+
+	show(shown, text);
+	while (n && u->name && strcmp(text + n, u->name) != 0)
+		u++;
+	if (!n || !u->name)
+		return error_set(err,
+			"\"%s\" is no rate: write a whole number and /s, /m or /h, like 50/s",
+			shown);
+	if (count < 1 || count > RATE_MAX)
+		return error_set(err, "\"%s\" is out of range, 1%s to %d%s are possible", shown,
+			u->name, RATE_MAX, u->name);
+	*every_ns = u->factor / count;
+	return 0;
 }

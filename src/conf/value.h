@@ -19,5 +19,8 @@ int value_bool(const char *text, bool *out, struct error *err);
 int value_int(const char *text, int64_t min, int64_t max, int64_t *out, struct error *err);
 /* A whole number and one of ms, s, m, h, d; limits and result in milliseconds. */
 int value_duration(const char *text, int64_t min, int64_t max, int64_t *out, struct error *err);
+/* A rate, like "50/s": a whole number, and s, m or h. The result is the time between two, in
+ * nanoseconds. */
+int value_rate(const char *text, int64_t *every_ns, struct error *err);
 
 #endif

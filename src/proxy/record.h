@@ -17,6 +17,7 @@ enum close_reason {  /* why a session ended */
 	CLOSE_ENDED, /* both ends have ended their streams */
 	CLOSE_CLIENT_RESET,
 	CLOSE_SERVER_RESET,
+	CLOSE_LIMIT,
 	CLOSE_PROXY_HEADER,     /* none that was wanted */
 	CLOSE_TLS_ERROR,        /* after the handshake */
 	CLOSE_SERVER_TLS_ERROR, /* the same, with the server */

@@ -53,6 +53,7 @@ static void build_route(struct route *r, const struct conf *conf, const struct c
 		.connect_ms = from->connect_ms,
 		.idle_ms = from->idle_ms,
 		.half_closed_ms = from->half_closed_ms,
+		.max_connections = from->connections,
 		.n_targets = from->n_servers,
 	};
 	r->policy.alpn =
@@ -134,6 +135,7 @@ void routes_unref(struct routes *r)
 		free(r->v[i].targets);
 		free(r->v[i].policy.alpn);
 		free(r->v[i].turns);
+		crowd_unref(r->v[i].crowd);
 		free(r->v[i].key);
 	}
 	for (size_t l = 0; l < r->n_listeners; l++) {

@@ -9,6 +9,7 @@
 
 #include "base/address.h"
 #include "conf/conf.h"
+#include "proxy/limits.h"
 #include "proxy/server.h"
 #include "proxy/trust.h"
 #include "tls/handshake.h"
@@ -42,7 +43,9 @@ struct route {
 	unsigned fall; /* connects that fail in a row take a server out; 0 = none do */
 	int64_t slow_start_ms;
 	int64_t connect_ms, idle_ms, half_closed_ms;
-	void *turns; /* of each worker: balance_turns() */
+	uint64_t max_connections; /* 0 = no limit */
+	struct crowd *crowd;      /* its connections; NULL = nobody counts */
+	void *turns;              /* of each worker: balance_turns() */
 };
 
 struct route_table {

@@ -17,6 +17,7 @@
 #include "base/str.h"
 #include "proxy/connect.h"
 #include "proxy/connlog.h"
+#include "proxy/limits.h"
 #include "proxy/onward.h"
 #include "proxy/origin.h"
 #include "proxy/relay.h"
@@ -101,6 +102,7 @@ static void session_end(struct session *s, bool reset, enum close_reason why)
 	conn_close(&s->client, reset);
 	/* With bytes for it lost, a FIN would let the server take what it has for the whole. */
 	conn_close(&s->backend, reset || conn_queued(&s->backend));
+	limits_leave(s);
 	w->out_len = 0;
 	w->in_len = 0;
 	TAILQ_REMOVE(&w->sessions, s, link);
@@ -139,9 +141,13 @@ void session_free(struct session *s)
 static const struct tls_policy *choose_route(void *arg, const char *name)
 {
 	struct session *s = arg;
+	bool again = s->handshake->policy != NULL; /* after a HelloRetryRequest */
 
 	s->route = routes_find(s->snapshot->routes, s->listener, name);
-	return s->route ? &s->route->policy : NULL;
+	if (!s->route)
+		return NULL;
+	s->over_limit = (!again && !limits_admit_handshake(s)) || !limits_admit_to_route(s);
+	return s->over_limit ? NULL : &s->route->policy;
 }
 
 static bool passes(void *arg, const char *name, const unsigned char *alpn, size_t len)
@@ -184,6 +190,10 @@ static void handshake_refused(struct session *s)
 	char why[ERROR_MAX];
 	enum tls_refusal refusal = tls_refusal_of(s->handshake, why);
 
+	if (s->over_limit) { /* at once, without an alert */
+		session_close(s, CLOSE_LIMIT);
+		return;
+	}
 	/* Before the client is told: who hears of a refusal finds it counted. */
 	note_handshake_failure(s, failure_of(refusal), why);
 	relay_flush(s); /* the alert */
@@ -222,6 +232,10 @@ static void pass_through(struct session *s, const unsigned char *data, size_t le
 	SSL_free(s->ssl);
 	s->ssl = NULL;
 	s->worker->in_len = 0;
+	if (!limits_admit_to_route(s)) {
+		session_close(s, CLOSE_LIMIT);
+		return;
+	}
 	stats_count(&s->worker->stats.passed_through, 1);
 	record_shaken(s->record);
 	if (s->hello) {
@@ -289,11 +303,17 @@ static void client_gone(struct session *s, ssize_t n)
 	session_abort(s, CLOSE_CLIENT_RESET);
 }
 
-/* The client's address is known: from here on it is a client, and TLS is what it talks. */
-static void session_begin(struct session *s)
+/* The client's address is known: from here on it is a client, and TLS is what it talks. False when
+ * it may not be one. */
+static bool session_begin(struct session *s)
 {
-	struct handshake *h = mem_zalloc(sizeof(*h));
+	struct handshake *h;
 
+	if (!limits_admit(s)) {
+		session_close(s, CLOSE_LIMIT);
+		return false;
+	}
+	h = mem_zalloc(sizeof(*h));
 	session_set_state(s, SESSION_HANDSHAKE);
 	s->handshake = h;
 	h->certs = s->snapshot->certs;
@@ -305,6 +325,7 @@ static void session_begin(struct session *s)
 		h->passes = passes;
 	h->arg = s;
 	s->ssl = tls_accept_new(s->snapshot->ctx, h, relay_bio_new(s));
+	return true;
 }
 
 /* Takes the input through the states before the relay; what is left belongs there when it returns
@@ -312,9 +333,8 @@ static void session_begin(struct session *s)
 static bool take_first_bytes(struct session *s)
 {
 	if (s->state == SESSION_HEADER) {
-		if (!origin_read(s))
+		if (!origin_read(s) || !session_begin(s))
 			return false;
-		session_begin(s);
 	}
 	return s->state == SESSION_HANDSHAKE && step_handshake(s, s->worker->in, s->worker->in_len);
 }
@@ -383,8 +403,8 @@ void session_open(struct worker *w, int fd, size_t listener, const struct inet_a
 		wheel_set(&w->wheel, &s->timer, w->now + s->snapshot->handshake_ms);
 	if (origin_is_awaited(s))
 		origin_start(s);
-	else
-		session_begin(s);
+	else if (!session_begin(s))
+		return;
 	conn_resume(&s->client);
 	/* The ClientHello is often here already. */
 	on_client_readable(fd, EV_READ, s);

@@ -41,6 +41,8 @@ struct session {
 	uint64_t number;             /* of this worker's */
 	struct inet_address from;    /* the client; before its PROXY header the peer */
 	struct origin *origin;       /* of that header, until connected; NULL = none comes */
+	struct client *counted;      /* its address; NULL = that is not limited */
+	struct crowd *crowd;         /* its route's, where that has a limit */
 	struct server *server;       /* pinned from the connect on */
 	struct handshake *handshake; /* until the handshake has ended */
 	struct evbuffer *hello;      /* the pieces of one that may have to be passed on; as long */
@@ -54,6 +56,7 @@ struct session {
 	struct onward *onward; /* TLS with the server; NULL = in clear, or not yet */
 	int64_t idle_ms, half_closed_ms;
 	size_t queued_before; /* at the last idle check */
+	bool over_limit;      /* during the handshake */
 	bool refused;         /* the server takes no more: what comes for it is dropped */
 	bool broken_off;      /* by a reset: its end of stream is none */
 };

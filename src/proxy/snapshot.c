@@ -23,6 +23,8 @@ struct snapshot *snapshot_copy(const struct snapshot *s)
 		.listeners = listeners_ref(s->listeners),
 		.routes = routes_ref(s->routes),
 		.strict_sni = s->strict_sni,
+		.clients = s->clients,
+		.client_limits = s->client_limits,
 		.handshake_ms = s->handshake_ms,
 		.max_connections = s->max_connections,
 	};

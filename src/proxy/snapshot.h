@@ -11,6 +11,7 @@
 #include <openssl/ssl.h>
 #include <stdatomic.h>
 
+#include "proxy/clients.h"
 #include "proxy/listener.h"
 #include "proxy/route.h"
 #include "tls/certs.h"
@@ -25,6 +26,9 @@ struct snapshot {
 	struct listeners *listeners;
 	struct routes *routes; /* made for these listeners: same indices */
 	bool strict_sni;
+	/* The process's table, borrowed; NULL = clients are not limited by address. */
+	struct clients *clients;
+	struct client_limits client_limits;
 	int64_t handshake_ms;     /* 0 = no limit */
 	uint64_t max_connections; /* over all workers; never 0 */
 };

@@ -11,6 +11,13 @@ const char *const handshake_failure_names[HANDSHAKE_FAILURES] = {
 	[HANDSHAKE_PROTOCOL] = "protocol",
 };
 
+const char *const refusal_names[REFUSALS] = {
+	[REFUSED_PER_IP] = "per_ip",
+	[REFUSED_RATE] = "rate",
+	[REFUSED_HANDSHAKE_RATE] = "handshake_rate",
+	[REFUSED_ROUTE] = "route",
+};
+
 void stats_add(struct stats_sum *sum, const struct stats *s)
 {
 #define X(name) sum->name += atomic_load_explicit(&s->name, memory_order_relaxed);
@@ -19,6 +26,8 @@ void stats_add(struct stats_sum *sum, const struct stats *s)
 	for (int i = 0; i < HANDSHAKE_FAILURES; i++)
 		sum->handshake_failures[i] +=
 			atomic_load_explicit(&s->handshake_failures[i], memory_order_relaxed);
+	for (int i = 0; i < REFUSALS; i++)
+		sum->refused[i] += atomic_load_explicit(&s->refused[i], memory_order_relaxed);
 }
 
 uint64_t stats_active(const struct stats_sum *sum)

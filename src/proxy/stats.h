@@ -17,6 +17,14 @@ enum handshake_failure {
 	HANDSHAKE_FAILURES
 };
 
+enum refusal { /* of a connection, by a limit */
+	REFUSED_PER_IP,
+	REFUSED_RATE,
+	REFUSED_HANDSHAKE_RATE,
+	REFUSED_ROUTE,
+	REFUSALS
+};
+
 #define STATS_FIELDS(X)                                                                            \
 	X(accepted)      /* connections taken from listeners */                                    \
 	X(closed)        /* of these, over */                                                      \
@@ -43,6 +51,7 @@ enum handshake_failure {
 	X(backend_truncated) /* a server's FIN without close_notify */                             \
 	X(accept_pauses)     /* times accepting paused for limits.connections or descriptors */    \
 	X(accept_paused_ms)  /* and for how long together */                                       \
+	X(clients_untracked) /* not limited by address: the table of addresses was full */         \
 	X(listening)         /* sockets that this worker accepts from, now */
 
 struct stats {
@@ -50,6 +59,7 @@ struct stats {
 	STATS_FIELDS(X)
 #undef X
 	atomic_uint_fast64_t handshake_failures[HANDSHAKE_FAILURES];
+	atomic_uint_fast64_t refused[REFUSALS];
 };
 
 struct stats_sum { /* the same, added over workers */
@@ -57,9 +67,11 @@ struct stats_sum { /* the same, added over workers */
 	STATS_FIELDS(X)
 #undef X
 	uint64_t handshake_failures[HANDSHAKE_FAILURES];
+	uint64_t refused[REFUSALS];
 };
 
 extern const char *const handshake_failure_names[HANDSHAKE_FAILURES]; /* "timeout", ... */
+extern const char *const refusal_names[REFUSALS];                     /* "per_ip", ... */
 
 void stats_add(struct stats_sum *sum, const struct stats *s);
 /* Connections now. Workers go on while they are added up, so that more may have closed by then than

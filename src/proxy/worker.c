@@ -216,6 +216,8 @@ static void use_snapshot(struct worker *w, struct snapshot *s)
 	}
 	snapshot_unref(w->snapshot);
 	w->snapshot = s;
+	if (s->clients)
+		w->clients = s->clients;
 	for (size_t i = 0; i < s->listeners->n; i++) {
 		l = find_listening(w, s->listeners->v[i]);
 		if (l)

@@ -1,6 +1,6 @@
 /* A worker: one thread, one event_base without locks, its own SO_REUSEPORT sockets, sessions and
- * counters. Workers share nothing that changes but the connection count and the servers' counters.
- * Control makes them and talks to them by message. */
+ * counters. Workers share nothing that changes but what src/README lists. Control makes them and
+ * talks to them by message. */
 #ifndef LINTEL_PROXY_WORKER_H
 #define LINTEL_PROXY_WORKER_H
 
@@ -45,6 +45,7 @@ struct worker {
 	int tick_fd; /* a timerfd */
 	bool ticking;
 	struct snapshot *snapshot;
+	struct clients *clients; /* the process's; NULL until a snapshot has it */
 	TAILQ_HEAD(, worker_listener) listeners;
 	bool paused, draining, stopping;
 	int64_t paused_since, pause_logged; /* ms */

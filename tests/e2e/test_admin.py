@@ -101,7 +101,8 @@ def test_counters(front):
     assert daemon.metric("lintel_bytes_total", direction="out") == 1000
     assert daemon.metric("lintel_backend_connects_total") == 10
     status = daemon.get("/api/v1/status").json
-    assert status["connections"] == {"active": 0, "total": 11}
+    refused = {"per_ip": 0, "rate": 0, "handshake_rate": 0, "route": 0}
+    assert status["connections"] == {"active": 0, "total": 11, "refused": refused}
     assert status["listeners"][0]["up"] is True
     assert status["routes"][0]["servers"][0]["connects"] == 10
 

@@ -155,7 +155,7 @@ routes:
     timeouts: {{ idle: 5 }}
   - hosts: [a.example]
     backends: [127.0.0.1:1]
-limits: {{ per_ip: 5 }}
+limits: {{ rate: {{ connections: 5 }} }}
 admin: {{ address: "10.0.0.1:99999", token: hunter2hunter2 }}
 """
     )
@@ -168,8 +168,7 @@ admin: {{ address: "10.0.0.1:99999", token: hunter2hunter2 }}
         'did you mean "address"',
         f"{path}:8:16: tls.min_version",
         "timeouts.idle",
-        "limits.per_ip",
-        "not supported yet",
+        "limits.rate.connections",
         "admin.address",
     ):
         assert text in done.stderr
@@ -221,7 +220,6 @@ LATER = {  # each alone in a good configuration is refused with `not supported y
             {"address": "127.0.0.1:1080", "redirect": "https"},
         ]
     },
-    "per_ip": {"limits": {"per_ip": 3}},
 }
 
 
@@ -241,7 +239,6 @@ def test_defaults_of_what_comes_later_are_accepted(write, good):
             "health_check": {"type": "none", "interval": "5s", "rise": 2, "fall": 3},
         }
     ]
-    good["limits"]["per_ip"] = 0
     good["notifications"] = []
     done = proxy.command("check", "-c", write(good))
     assert done.returncode == 0, done.stderr

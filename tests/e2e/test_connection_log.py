@@ -323,6 +323,26 @@ def test_handshakes_that_fail(run, serve, ca):
 
 
 @short
+def test_limits(run, serve, ca):
+    """By the address, and by the route."""
+    config = config_of(serve(echo).address, [ca.issue("a.example")], workers=1)
+    config["routes"][0]["limits"] = {"connections": 1}
+    config["limits"]["per_ip"] = 2
+    daemon = run(config)
+    with client.Client(daemon.address, "a.example") as c:
+        with pytest.raises(GONE):
+            client.Client(daemon.address, "a.example")
+        (route,) = lines(daemon, 1)
+        with client.connect(daemon.address) as s:
+            proxy.wait_until("two", lambda: daemon.metric("lintel_connections_active") == 2)
+            with client.connect(daemon.address) as third:
+                assert until_closed(third) == b""
+        address = lines(daemon, 2)[1]
+    assert (route["close"], route["reason"]) == ("limit", "route")
+    assert (route["sni"], route["route"]) == ("a.example", "default")
+    assert (address["close"], address["reason"]) == ("limit", "per_ip")
+
+
 def test_no_server(front):
     daemon = front(proxy.free_address())
     with client.Client(daemon.address) as c, pytest.raises(GONE):

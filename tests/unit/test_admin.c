@@ -448,6 +448,7 @@ static void fill_view(void)
 	d.view.stats.bytes_in = 18446744073709551615u;
 	d.view.stats.accept_paused_ms = 1050;
 	d.view.stats.handshake_failures[HANDSHAKE_TIMEOUT] = 9;
+	d.view.stats.refused[REFUSED_PER_IP] = 8;
 }
 
 static void status_tells_all(void **state)
@@ -461,7 +462,9 @@ static void status_tells_all(void **state)
 	assert_json(o, "/loaded", "2000");
 	assert_json(o, "/workers", "2");
 	assert_json(o, "/draining", "false");
-	assert_json(o, "/connections", "{\"active\":20,\"total\":30}");
+	assert_json(o, "/connections",
+		"{\"active\":20,\"total\":30,\"refused\":{\"per_ip\":8,\"rate\":0,"
+		"\"handshake_rate\":0,\"route\":0}}");
 	assert_json(o, "/bytes/in", "18446744073709551615");
 	assert_json(o, "/reloads/failed", "8");
 	assert_json(o, "/reloads/last_error", "\"lintel.yaml:1:1: broken\"");
@@ -524,6 +527,7 @@ static void metrics_are_well_formed(void **state)
 	assert_has(answer, "\nlintel_connections_active 20\n");
 	assert_has(answer, "\nlintel_accept_paused_seconds_total 1.050\n");
 	assert_has(answer, "\nlintel_handshake_failures_total{reason=\"timeout\"} 9\n");
+	assert_has(answer, "\nlintel_connections_refused_total{reason=\"per_ip\"} 8\n");
 	assert_has(answer, "\nlintel_server_up{route=\"app.example\",server="
 			   "\"a\\\"b\\\\c:1\"} 0\n");
 	assert_has(

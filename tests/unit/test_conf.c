@@ -68,6 +68,10 @@ static void has_defaults(void **state)
 	assert_false(c->tls.strict_sni);
 	assert_int_equal(c->tls.n_certificates, 0);
 	assert_int_equal(c->limits.connections, 0);
+	assert_int_equal(c->limits.per_ip, 0);
+	assert_int_equal(c->limits.rate.connections_ns, 0);
+	assert_int_equal(c->limits.rate.handshakes_ns, 0);
+	assert_int_equal(c->limits.rate.burst, 0);
 	assert_int_equal(c->limits.handshake_ms, 10000);
 	assert_int_equal(c->limits.drain_ms, 30000);
 	assert_false(c->admin.set);
@@ -89,6 +93,7 @@ static void has_defaults_of_lists(void **state)
 	assert_false(r->has_alpn);
 	assert_int_equal(r->min_version, 0);
 	assert_int_equal(r->client_auth.mode, CLIENT_AUTH_NONE);
+	assert_int_equal(r->connections, 0);
 	assert_int_equal(c->n_providers, 1);
 	assert_string_equal(a->name, "main");
 	assert_int_equal(a->place.line, 0);
@@ -145,6 +150,22 @@ static void takes_the_proxy_protocol(void **state)
 	conf_unref(c);
 }
 
+static void takes_limits(void **state)
+{
+	struct conf *c = load(
+		"listen: [{ address: ':443' }]\n"
+		"routes: [{ hosts: [default], backends: ['a:1'], limits: { connections: 7 } }]\n"
+		"limits: { per_ip: 5, rate: { connections: 50/s, handshakes: 20/m, burst: 100 } "
+		"}\n");
+
+	assert_int_equal(c->routes[0].connections, 7);
+	assert_int_equal(c->limits.per_ip, 5);
+	assert_int_equal(c->limits.rate.connections_ns, 20000000);
+	assert_int_equal(c->limits.rate.handshakes_ns, INT64_C(3000000000));
+	assert_int_equal(c->limits.rate.burst, 100);
+	conf_unref(c);
+}
+
 /* Options that come later may be given, as long as they say what is done anyway. */
 static void takes_later_options_with_their_defaults(void **state)
 {
@@ -155,7 +176,6 @@ static void takes_later_options_with_their_defaults(void **state)
 		     "    backends: ['a:1']\n"
 		     "    health_check: { type: none, interval: 5000ms, timeout: 2s, rise: 2, "
 		     "fall: '${LT_NONE:-3}' }\n"
-		     "limits: { per_ip: 0 }\n"
 		     "notifications: []\n");
 
 	conf_unref(c);
@@ -622,6 +642,7 @@ int main(void)
 		cmocka_unit_test(has_defaults_of_lists),
 		cmocka_unit_test(takes_how_servers_are_chosen),
 		cmocka_unit_test(takes_the_proxy_protocol),
+		cmocka_unit_test(takes_limits),
 		cmocka_unit_test(takes_later_options_with_their_defaults),
 		cmocka_unit_test(takes_acme),
 		cmocka_unit_test(takes_notifications),

@@ -340,8 +340,6 @@ static const struct {
 		":5:97: routes[0].health_check.path: not supported yet: leave the key out\n"
 		":5:106: routes[0].health_check.host: not supported yet: leave the key out\n"
 		":5:117: routes[0].health_check.expect: not supported yet: leave the key out\n"},
-	{BASE "limits: { per_ip: 5 }\n",
-		":3:19: limits.per_ip: not supported yet, but for its default: 0\n"},
 	{BASE "log: { file: /x }\n"
 	      "connection_log: { file: /x }\n",
 		":4:25: connection_log.file: /x is log.file too: give the connection log a file of "
@@ -417,11 +415,19 @@ static const struct {
 		":8:3: notifications[4]: payload is the webhook's: ntfy has none\n"
 		":9:3: notifications[5]: method is the webhook's: ntfy has none\n"
 		":10:3: notifications[6]: a topic is ntfy's: gotify has none\n"},
+	{BASE "limits: { rate: { burst: 5 } }\n",
+		":3:26: limits.rate.burst: is of no use without connections or handshakes, the "
+		"rates that it is for\n"},
 	/* what is not supported yet is checked all the same */
-	{BASE "limits: { per_ip: x }\n"
+	{BASE "limits: { per_ip: x, rate: { connections: 50, handshakes: 5/d, burst: 0 } }\n"
 	      "connection_log: { fiel: x, format: xml }\n"
 	      "notifications: [{ provider: mail, tokn: x }, {}]\n",
 		":3:19: limits.per_ip: \"x\" is no whole number\n"
+		":3:43: limits.rate.connections: \"50\" is no rate: write a whole number and /s, "
+		"/m or /h, like 50/s\n"
+		":3:59: limits.rate.handshakes: \"5/d\" is no rate: write a whole number and /s, "
+		"/m or /h, like 50/s\n"
+		":3:71: limits.rate.burst: 0 is out of range, 1 to 1000000 are possible\n"
 		":4:19: connection_log.fiel: unknown key, did you mean \"file\"?\n"
 		":4:36: connection_log.format: \"xml\" is unknown, possible: text, json\n"
 		":4:17: connection_log.file: is missing\n"

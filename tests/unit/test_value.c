@@ -174,6 +174,42 @@ static void reads_durations(void **state)
 		"", 0, "\"\" is no time: write a whole number and ms, s, m, h or d, like 5s");
 }
 
+static void assert_rate(const char *text, int64_t want, const char *error)
+{
+	struct error err = {""};
+	int64_t got = -99;
+
+	assert_int_equal(value_rate(text, &got, &err), error ? -1 : 0);
+	assert_string_equal(err.text, error ? error : "");
+	if (!error)
+		assert_int_equal(got, want);
+}
+
+#define NO_RATE(text)                                                                              \
+	assert_rate(text, 0,                                                                       \
+		"\"" text "\" is no rate: write a whole number and /s, /m or /h, like 50/s")
+
+static void reads_rates(void **state)
+{
+	assert_rate("50/s", 20000000, NULL);
+	assert_rate("1/m", INT64_C(60000000000), NULL);
+	assert_rate("1/h", INT64_C(3600000000000), NULL);
+	assert_rate("1000000/s", 1000, NULL);
+	assert_rate("0/s", 0, "\"0/s\" is out of range, 1/s to 1000000/s are possible");
+	assert_rate("1000001/h", 0, "\"1000001/h\" is out of range, 1/h to 1000000/h are possible");
+	assert_rate("99999999999999999999/s", 0,
+		"\"99999999999999999999/s\" is out of range, 1/s to 1000000/s are possible");
+	NO_RATE("");
+	NO_RATE("50");
+	NO_RATE("/s");
+	NO_RATE("-1/s");
+	NO_RATE("1.5/s");
+	NO_RATE("50 /s");
+	NO_RATE("50/d");
+	NO_RATE("50/sec");
+	NO_RATE("50/5s");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -183,6 +219,7 @@ int main(void)
 		cmocka_unit_test(reads_booleans),
 		cmocka_unit_test(reads_whole_numbers),
 		cmocka_unit_test(reads_durations),
+		cmocka_unit_test(reads_rates),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
