@@ -107,6 +107,10 @@ static void add_counters(struct str *out, const struct stats_sum *s)
 	for (int i = 0; i < REFUSALS; i++)
 		str_addf(out, "lintel_connections_refused_total{reason=\"%s\"} %" PRIu64 "\n",
 			refusal_names[i], s->refused[i]);
+	family(out, "redirects_total", "counter", "Requests answered by listeners that redirect.");
+	for (int i = 0; i < REDIRECT_STATUSES; i++)
+		str_addf(out, "lintel_redirects_total{status=\"%s\"} %" PRIu64 "\n",
+			redirect_status_names[i], s->answered[i]);
 	family(out, "accept_paused_seconds_total", "counter",
 		"Seconds that accepting was paused, over all workers.");
 	str_addf(out, "lintel_accept_paused_seconds_total %" PRIu64 ".%03u\n",

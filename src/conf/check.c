@@ -104,10 +104,12 @@ static void check_logs(struct check *c)
 static void check_listens(struct check *c)
 {
 	const struct conf_listen *l = c->conf->listens;
+	size_t redirects = 0;
 	char path[64];
 
 	for (size_t i = 0; i < c->conf->n_listens; i++) {
 		check_trusted(c, i);
+		redirects += (size_t)l[i].redirect;
 		for (size_t j = 0; j < i; j++) {
 			if (l[i].name && l[j].name && !strcmp(l[i].name, l[j].name)) {
 				snprintf(path, sizeof(path), "listen[%zu].name", i);
@@ -126,6 +128,9 @@ static void check_listens(struct check *c)
 				c->conf->admin.address.text);
 		}
 	}
+	if (redirects && redirects == c->conf->n_listens)
+		problem(c, "listen",
+			"all of them redirect: add one without it, which they redirect to");
 }
 
 static void check_tls(struct check *c)
@@ -165,6 +170,14 @@ static bool is_listed(const struct conf_strings *list, const char *name)
 	return false;
 }
 
+static bool redirects(const struct conf *conf, const char *listener)
+{
+	for (size_t i = 0; i < conf->n_listens; i++)
+		if (conf->listens[i].name && !strcmp(conf->listens[i].name, listener))
+			return conf->listens[i].redirect;
+	return false;
+}
+
 static void check_route_listeners(struct check *c, size_t r)
 {
 	const struct conf_strings *wanted = &c->conf->routes[r].listeners;
@@ -182,6 +195,12 @@ static void check_route_listeners(struct check *c, size_t r)
 		near = str_nearest(wanted->v[i], names, n);
 		if (is_listed(&before, wanted->v[i]))
 			problem(c, path, "\"%.200s\" is there twice", wanted->v[i]);
+		else if (redirects(c->conf, wanted->v[i]))
+			problem(c, path,
+				"\"%.200s\" redirects: it gets a connection to no server, so leave "
+				"it "
+				"out here",
+				wanted->v[i]);
 		else if (is_listed(&known, wanted->v[i]))
 			continue;
 		else if (near)

@@ -245,7 +245,7 @@ static const struct option_word log_level_words[] = {{"error", LOG_ERROR, false}
 	{"warn", LOG_WARN, false}, {"info", LOG_INFO, false}, {"debug", LOG_DEBUG, false}, {0}};
 static const struct option_word log_format_words[] = {
 	{"text", LOG_TEXT, false}, {"json", LOG_JSON, false}, {0}};
-static const struct option_word redirect_words[] = {{"https", 0, false}, {0}};
+static const struct option_word redirect_words[] = {{"https", 1, false}, {0}};
 static const struct option_word version_words[] = {
 	{"1.2", 0x0303, false}, {"1.3", 0x0304, false}, {0}}; /* TLS1_2_VERSION, TLS1_3_VERSION */
 /* These three in their enum's order. */
@@ -319,7 +319,7 @@ static const struct option listen_rows[] = {
 	ROW("name", STRING, AT(conf_listen, name)),
 	ROW("proxy_protocol", BOOL, AT(conf_listen, proxy_protocol), .fallback = "false"),
 	ROW("trusted", STRINGS, AT(conf_listen, trusted), .max = 1000, .check = check_cidr),
-	LATER("redirect", ENUM, .words = redirect_words),
+	ROW("redirect", ENUM, AT(conf_listen, redirect), .words = redirect_words),
 };
 static MAP(listen, struct conf_listen, offsetof(struct conf_listen, place));
 

@@ -13,6 +13,7 @@ static const char *const close_names[] = {
 	[CLOSE_CLIENT_RESET] = "client_reset",
 	[CLOSE_SERVER_RESET] = "server_reset",
 	[CLOSE_LIMIT] = "limit",
+	[CLOSE_REDIRECTED] = "redirected",
 	[CLOSE_PROXY_HEADER] = "proxy_header",
 	[CLOSE_TLS_ERROR] = "tls_error",
 	[CLOSE_SERVER_TLS_ERROR] = "server_tls_error",

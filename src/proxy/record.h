@@ -18,6 +18,7 @@ enum close_reason {  /* why a session ended */
 	CLOSE_CLIENT_RESET,
 	CLOSE_SERVER_RESET,
 	CLOSE_LIMIT,
+	CLOSE_REDIRECTED,       /* or refused, by a listener that redirects */
 	CLOSE_PROXY_HEADER,     /* none that was wanted */
 	CLOSE_TLS_ERROR,        /* after the handshake */
 	CLOSE_SERVER_TLS_ERROR, /* the same, with the server */

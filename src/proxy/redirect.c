@@ -4,8 +4,6 @@
 #include <string.h>
 #include <time.h>
 
-#define HTTPS_PORT 443
-
 const char *const redirect_status_names[REDIRECT_STATUSES] = {
 	[REDIRECT_308] = "308",
 	[REDIRECT_400] = "400",

@@ -8,6 +8,7 @@
 
 #include "http/request.h"
 
+#define HTTPS_PORT          443 /* RFC 9110, 4.2.2 */
 #define REDIRECT_ANSWER_MAX (REQUEST_HEAD_MAX + 512)
 
 enum redirect_status {

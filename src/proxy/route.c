@@ -7,6 +7,7 @@
 #include "base/names.h"
 #include "base/str.h"
 #include "proxy/balance.h"
+#include "proxy/redirect.h"
 
 static void build_target(struct target *t, const char *key, const struct conf_server *conf,
 	struct servers *servers, routes_resolve *resolve, void *arg)
@@ -83,6 +84,15 @@ static void enter(struct route_table *table, const struct conf_strings *hosts, s
 			*names_slot(table->names, hosts->v[h]) = r;
 }
 
+/* The port of the first listener that takes TLS from the network. */
+static uint16_t https_port(const struct conf *conf)
+{
+	for (size_t i = 0; i < conf->n_listens; i++)
+		if (!conf->listens[i].redirect && conf->listens[i].address.kind != ADDRESS_UNIX)
+			return conf->listens[i].address.port;
+	return HTTPS_PORT;
+}
+
 struct routes *routes_build(const struct conf *conf, struct trust *trust,
 	const char *const *listener_names, size_t n_listeners, struct servers *servers,
 	routes_resolve *resolve, void *arg)
@@ -96,6 +106,9 @@ struct routes *routes_build(const struct conf *conf, struct trust *trust,
 	r->v = mem_zalloc(r->n * sizeof(*r->v));
 	r->n_listeners = n_listeners;
 	r->by_listener = mem_zalloc(n_listeners * sizeof(*r->by_listener));
+	for (size_t l = 0; l < conf->n_listens; l++)
+		r->by_listener[l].redirects = conf->listens[l].redirect;
+	r->https_port = https_port(conf);
 	for (size_t i = 0; i < r->n; i++) {
 		const struct conf_route *from = &conf->routes[i];
 
@@ -107,7 +120,7 @@ struct routes *routes_build(const struct conf *conf, struct trust *trust,
 		for (size_t l = 0; l < n_listeners; l++) {
 			struct listener_routes *to = &r->by_listener[l];
 
-			if (!serves(from, listener_names[l]))
+			if (to->redirects || !serves(from, listener_names[l]))
 				continue;
 			enter(conf_route_is_by_alpn(from) ? &to->by_alpn : &to->all, &from->hosts,
 				&r->v[i]);

@@ -20,6 +20,7 @@
 #include "proxy/limits.h"
 #include "proxy/onward.h"
 #include "proxy/origin.h"
+#include "proxy/plain.h"
 #include "proxy/relay.h"
 #include "tls/error.h"
 
@@ -29,8 +30,12 @@
 void session_set_state(struct session *s, enum session_state state)
 {
 	/* Which state may follow which: rows from, columns to. */
-	static const bool allowed[5][5] = {
-		[SESSION_HEADER] = {[SESSION_HANDSHAKE] = true, [SESSION_DEAD] = true},
+	static const bool allowed[SESSION_STATES][SESSION_STATES] = {
+		[SESSION_HEADER] = {[SESSION_REQUEST] = true,
+			[SESSION_HANDSHAKE] = true,
+			[SESSION_DEAD] = true},
+		[SESSION_REQUEST] = {[SESSION_ANSWERED] = true, [SESSION_DEAD] = true},
+		[SESSION_ANSWERED] = {[SESSION_DEAD] = true},
 		[SESSION_HANDSHAKE] = {[SESSION_CONNECTING] = true, [SESSION_DEAD] = true},
 		[SESSION_CONNECTING] = {[SESSION_RELAY] = true, [SESSION_DEAD] = true},
 		[SESSION_RELAY] = {[SESSION_DEAD] = true},
@@ -288,6 +293,10 @@ static void client_gone(struct session *s, ssize_t n)
 		origin_client_gone(s);
 		return;
 	}
+	if (session_is_plain(s)) {
+		plain_client_gone(s, n);
+		return;
+	}
 	if (s->state == SESSION_HANDSHAKE) {
 		fail_handshake(s, HANDSHAKE_CLOSED, "the client closed the connection");
 		return;
@@ -303,17 +312,10 @@ static void client_gone(struct session *s, ssize_t n)
 	session_abort(s, CLOSE_CLIENT_RESET);
 }
 
-/* The client's address is known: from here on it is a client, and TLS is what it talks. False when
- * it may not be one. */
-static bool session_begin(struct session *s)
+static void begin_handshake(struct session *s, const struct listener_routes *routes)
 {
-	struct handshake *h;
+	struct handshake *h = mem_zalloc(sizeof(*h));
 
-	if (!limits_admit(s)) {
-		session_close(s, CLOSE_LIMIT);
-		return false;
-	}
-	h = mem_zalloc(sizeof(*h));
 	session_set_state(s, SESSION_HANDSHAKE);
 	s->handshake = h;
 	h->certs = s->snapshot->certs;
@@ -321,10 +323,25 @@ static bool session_begin(struct session *s)
 	h->cache = s->worker->cache;
 	h->strict_sni = s->snapshot->strict_sni;
 	h->choose = choose_route;
-	if (s->snapshot->routes->by_listener[s->listener].passes)
+	if (routes->passes)
 		h->passes = passes;
 	h->arg = s;
 	s->ssl = tls_accept_new(s->snapshot->ctx, h, relay_bio_new(s));
+}
+
+/* The client's address is known: from here on it is a client. False when it may not be one. */
+static bool session_begin(struct session *s)
+{
+	const struct listener_routes *routes = &s->snapshot->routes->by_listener[s->listener];
+
+	if (!limits_admit(s)) {
+		session_close(s, CLOSE_LIMIT);
+		return false;
+	}
+	if (routes->redirects)
+		plain_begin(s);
+	else
+		begin_handshake(s, routes);
 	return true;
 }
 
@@ -335,6 +352,10 @@ static bool take_first_bytes(struct session *s)
 	if (s->state == SESSION_HEADER) {
 		if (!origin_read(s) || !session_begin(s))
 			return false;
+	}
+	if (session_is_plain(s)) {
+		plain_take(s, s->worker->in, s->worker->in_len);
+		return false;
 	}
 	return s->state == SESSION_HANDSHAKE && step_handshake(s, s->worker->in, s->worker->in_len);
 }
@@ -352,7 +373,7 @@ static void on_client_readable(evutil_socket_t fd, short what, void *arg)
 		return;
 	if (n <= 0) {
 		client_gone(s, n);
-	} else if (!s->ssl && s->state != SESSION_HEADER) {
+	} else if (!s->ssl && s->state > SESSION_HANDSHAKE) {
 		relay_pass_on(s, w->recv, (size_t)n);
 	} else {
 		w->in = w->recv;
@@ -466,6 +487,9 @@ void session_expire(struct session *s)
 		break;
 	case SESSION_CONNECTING: connect_expire(s); break;
 	case SESSION_RELAY: expire_relay(s); break;
-	case SESSION_DEAD: break;
+	case SESSION_REQUEST:
+	case SESSION_ANSWERED: plain_expire(s); break;
+	case SESSION_DEAD:
+	case SESSION_STATES: break;
 	}
 }

@@ -1,6 +1,7 @@
 /* A session: a client's connection from accept to close, with the connection to the server that it
- * is relayed to. States: header -> handshake -> connecting -> relay -> dead. The worker's thread
- * only; freed by the worker after the loop turn in which it died. */
+ * is relayed to. States: header -> handshake -> connecting -> relay -> dead; on a listener that
+ * redirects, header -> request -> answered -> dead (plain.c). The worker's thread only; freed by
+ * the worker after the loop turn in which it died. */
 #ifndef LINTEL_PROXY_SESSION_H
 #define LINTEL_PROXY_SESSION_H
 
@@ -12,10 +13,13 @@
 
 enum session_state {
 	SESSION_HEADER, /* a PROXY header has to come first, where it has to */
+	SESSION_REQUEST,
+	SESSION_ANSWERED,
 	SESSION_HANDSHAKE,
-	SESSION_CONNECTING,
+	SESSION_CONNECTING, /* from here on its bytes are relayed */
 	SESSION_RELAY,
-	SESSION_DEAD
+	SESSION_DEAD,
+	SESSION_STATES
 };
 
 struct origin;
@@ -51,7 +55,9 @@ struct session {
 	struct route *route;
 	unsigned char *tickets; /* records with them, to go with the first that follows */
 	size_t tickets_len;
-	struct evbuffer *pending; /* what the client sent before the server was connected */
+	struct evbuffer *pending; /* what the client sent before the server was connected; or
+				   * of its request */
+	size_t dropped;           /* of what it sent behind that */
 	struct connecting connecting;
 	struct onward *onward; /* TLS with the server; NULL = in clear, or not yet */
 	int64_t idle_ms, half_closed_ms;

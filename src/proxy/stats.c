@@ -28,6 +28,8 @@ void stats_add(struct stats_sum *sum, const struct stats *s)
 			atomic_load_explicit(&s->handshake_failures[i], memory_order_relaxed);
 	for (int i = 0; i < REFUSALS; i++)
 		sum->refused[i] += atomic_load_explicit(&s->refused[i], memory_order_relaxed);
+	for (int i = 0; i < REDIRECT_STATUSES; i++)
+		sum->answered[i] += atomic_load_explicit(&s->answered[i], memory_order_relaxed);
 }
 
 uint64_t stats_active(const struct stats_sum *sum)

@@ -5,6 +5,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "proxy/redirect.h"
+
 enum handshake_failure {
 	HANDSHAKE_TIMEOUT,     /* limits.handshake */
 	HANDSHAKE_CLOSED,      /* the client left */
@@ -60,6 +62,7 @@ struct stats {
 #undef X
 	atomic_uint_fast64_t handshake_failures[HANDSHAKE_FAILURES];
 	atomic_uint_fast64_t refused[REFUSALS];
+	atomic_uint_fast64_t answered[REDIRECT_STATUSES]; /* requests, by listeners that redirect */
 };
 
 struct stats_sum { /* the same, added over workers */
@@ -68,6 +71,7 @@ struct stats_sum { /* the same, added over workers */
 #undef X
 	uint64_t handshake_failures[HANDSHAKE_FAILURES];
 	uint64_t refused[REFUSALS];
+	uint64_t answered[REDIRECT_STATUSES];
 };
 
 extern const char *const handshake_failure_names[HANDSHAKE_FAILURES]; /* "timeout", ... */

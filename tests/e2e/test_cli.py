@@ -214,12 +214,6 @@ LATER = {  # each alone in a good configuration is refused with `not supported y
             {"hosts": ["default"], "backends": ["127.0.0.1:1"], "health_check": {"type": "tcp"}}
         ]
     },
-    "redirect": {
-        "listen": [
-            {"address": "127.0.0.1:1443"},
-            {"address": "127.0.0.1:1080", "redirect": "https"},
-        ]
-    },
 }
 
 

@@ -364,6 +364,23 @@ def test_connect_timeout(front):
 
 
 @short
+def test_redirects(front, serve):
+    """One answered, one refused, one on which nothing came."""
+    listen = [{"address": proxy.free_address()}]
+    listen += [{"name": "plain", "address": proxy.free_address(), "redirect": "https"}]
+    daemon = front(serve(echo).address, listen=listen)
+    for request in (b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n", b"\0", b""):
+        with client.connect(listen[1]["address"]) as s:
+            s.sendall(request)
+            s.shutdown(socket.SHUT_WR)
+            until_closed(s)
+    said = lines(daemon, 3)
+    assert sorted((v["close"], v.get("reason", "")) for v in said) == [
+        ("client", ""), ("redirected", "308"), ("redirected", "400")
+    ]  # fmt: skip
+    assert {v["listener"] for v in said} == {"plain"}
+
+
 def test_stop(front, serve):
     daemon = front(serve(echo).address, limits={"drain": "200ms"})
     with client.Client(daemon.address) as c:

@@ -150,6 +150,16 @@ static void takes_the_proxy_protocol(void **state)
 	conf_unref(c);
 }
 
+static void takes_a_redirect(void **state)
+{
+	struct conf *c = load("listen: [{ address: ':443' }, { address: ':80', redirect: https }]\n"
+			      "routes: [{ hosts: [default], backends: ['a:1'] }]\n");
+
+	assert_false(c->listens[0].redirect);
+	assert_true(c->listens[1].redirect);
+	conf_unref(c);
+}
+
 static void takes_limits(void **state)
 {
 	struct conf *c = load(
@@ -642,6 +652,7 @@ int main(void)
 		cmocka_unit_test(has_defaults_of_lists),
 		cmocka_unit_test(takes_how_servers_are_chosen),
 		cmocka_unit_test(takes_the_proxy_protocol),
+		cmocka_unit_test(takes_a_redirect),
 		cmocka_unit_test(takes_limits),
 		cmocka_unit_test(takes_later_options_with_their_defaults),
 		cmocka_unit_test(takes_acme),

@@ -263,6 +263,43 @@ static int teardown(void **state)
 	return 0;
 }
 
+static void assert_https_port(struct conf *conf, uint16_t port)
+{
+	const char *names[3] = {NULL, NULL, NULL};
+	struct routes *r = routes_build(conf, names, conf->n_listens, &servers, resolve, NULL);
+
+	assert_int_equal(r->https_port, port);
+	routes_unref(r);
+}
+
+/* No route is on it; it sends clients to the first listener that takes TLS from the network. */
+static void test_listeners_that_redirect(void **state)
+{
+	struct conf_server one[] = {server("127.0.0.1:1")};
+	struct conf_route v[] = {{.hosts = LIST("default"), .servers = one, .n_servers = 1}};
+	struct conf_listen listens[] = {
+		{.address = {.kind = ADDRESS_ANY, .port = 80}, .redirect = 1},
+		{.address = {.kind = ADDRESS_UNIX}},
+		{.address = {.kind = ADDRESS_IP, .port = 8443}},
+	};
+	struct conf conf = {
+		.workers = 1, .routes = v, .n_routes = 1, .listens = listens, .n_listens = 3};
+	const char *names[3] = {NULL, NULL, NULL};
+	struct routes *r = routes_build(&conf, names, 3, &servers, resolve, NULL);
+
+	(void)state;
+	assert_true(r->by_listener[0].redirects);
+	assert_false(r->by_listener[2].redirects);
+	assert_int_equal(route_of(r, 0, ""), SIZE_MAX);
+	assert_int_equal(route_of(r, 1, ""), 0);
+	routes_unref(r);
+	assert_https_port(&conf, 8443);
+	conf.n_listens = 2;
+	assert_https_port(&conf, 443);
+	clear(one, 1);
+	servers_clear(&servers);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -270,6 +307,7 @@ int main(void)
 		cmocka_unit_test(test_listeners),
 		cmocka_unit_test(test_servers_and_policy),
 		cmocka_unit_test(test_passthrough),
+		cmocka_unit_test(test_listeners_that_redirect),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, teardown);

@@ -321,14 +321,21 @@ static const struct {
 		"listeners\n"
 		":6:15: routes[3].hosts[0]: \"a\" stands in routes[0] already, on the same "
 		"listeners\n"},
+	/* listeners that redirect */
+	{"listen:\n"
+	 "- { address: \":80\", redirect: https, name: plain }\n"
+	 "- { address: \":81\", redirect: https }\n"
+	 "routes: [{ hosts: [x], backends: [\"a:1\"], listeners: [plain] }]\n",
+		":2:1: listen: all of them redirect: add one without it, which they redirect to\n"
+		":4:55: routes[0].listeners[0]: \"plain\" redirects: it gets a connection to no "
+		"server, so leave it out here\n"},
 	/* not supported yet */
-	{"listen: [{ address: \":443\", redirect: https }]\n"
+	{"listen: [{ address: \":443\" }]\n"
 	 "routes:\n"
 	 "  - hosts: [default]\n"
 	 "    backends: [{ address: \"127.0.0.1:1\" }]\n"
 	 "    health_check: { type: http, interval: 6s, timeout: 1s, rise: 1, fall: 1, method: "
 	 "GET, path: /, host: a, expect: 200 }\n",
-		":1:39: listen[0].redirect: not supported yet: leave the key out\n"
 		":5:27: routes[0].health_check.type: not supported yet, but for its default: none\n"
 		":5:43: routes[0].health_check.interval: not supported yet, but for its default: "
 		"5s\n"
