@@ -560,8 +560,9 @@ def test_a_pipe_that_nobody_reads(front, serve, tmp_path):
     for _ in range(50):
         ask(daemon.address)
     assert daemon.stop() == 0
-    rest = os.read(reader, 65536).count(b"\n")
-    assert f"connection log: {50 - rest} lines were lost so far" in daemon.log
+    lost = 50 - os.read(reader, 65536).count(b"\n")
+    # The line that was cut when the pipe was full is lost, too, and may have got its end since.
+    assert any(f"connection log: {n} lines were lost so far" in daemon.log for n in (lost, lost + 1))
     os.close(reader)
 
 

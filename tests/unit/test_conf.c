@@ -324,6 +324,17 @@ static void assert_server_tls(const struct conf_server *servers)
 	assert_null(servers[1].tls.ca);
 }
 
+static void assert_provider(const struct conf_autocert *a)
+{
+	assert_int_equal(a->provider, PROVIDER_PSEUDO);
+	assert_strings(&a->domains, "a.b|*.a.b|");
+	assert_int_equal(a->key_type, KEY_RSA3072);
+	assert_string_equal(a->cert_path, "/srv/state/c");
+	assert_string_equal(a->key_path, "/k");
+	assert_true(a->has_paths);
+	assert_int_equal(a->lifetime_s, 7200);
+}
+
 static void takes_every_option(void **state)
 {
 	struct conf *c =
@@ -417,13 +428,7 @@ static void takes_every_option(void **state)
 	assert_string_equal(c->routes[0].client_auth.ca, "/srv/state/ca.pem");
 	assert_string_equal(c->routes[0].client_auth.crl, "/c/rl.pem");
 
-	assert_int_equal(c->providers[0].provider, PROVIDER_PSEUDO);
-	assert_strings(&c->providers[0].domains, "a.b|*.a.b|");
-	assert_int_equal(c->providers[0].key_type, KEY_RSA3072);
-	assert_string_equal(c->providers[0].cert_path, "/srv/state/c");
-	assert_string_equal(c->providers[0].key_path, "/k");
-	assert_true(c->providers[0].has_paths);
-	assert_int_equal(c->providers[0].lifetime_s, 7200);
+	assert_provider(&c->providers[0]);
 	conf_unref(c);
 }
 

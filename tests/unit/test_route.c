@@ -266,7 +266,7 @@ static int teardown(void **state)
 static void assert_https_port(struct conf *conf, uint16_t port)
 {
 	const char *names[3] = {NULL, NULL, NULL};
-	struct routes *r = routes_build(conf, names, conf->n_listens, &servers, resolve, NULL);
+	struct routes *r = build(conf, names, conf->n_listens);
 
 	assert_int_equal(r->https_port, port);
 	routes_unref(r);
@@ -285,7 +285,7 @@ static void test_listeners_that_redirect(void **state)
 	struct conf conf = {
 		.workers = 1, .routes = v, .n_routes = 1, .listens = listens, .n_listens = 3};
 	const char *names[3] = {NULL, NULL, NULL};
-	struct routes *r = routes_build(&conf, names, 3, &servers, resolve, NULL);
+	struct routes *r = build(&conf, names, 3);
 
 	(void)state;
 	assert_true(r->by_listener[0].redirects);
