@@ -19,6 +19,7 @@
 #include "dns/provider.h"
 #include "logs.h"
 #include "notices.h"
+#include "proxy/health.h"
 #include "proxy/worker.h"
 #include "reload.h"
 #include "renewals.h"
@@ -45,6 +46,7 @@ struct control {
 	struct crowds crowds;
 	struct clients *clients; /* NULL until a configuration limits them by address */
 	struct resolver *resolver;
+	struct health *health;
 	struct admin *admin;
 	struct worker **workers;
 	size_t n_workers, n_ended;
@@ -71,6 +73,7 @@ static void publish(struct control *c, struct snapshot *s)
 	for (size_t i = 0; i < c->n_workers; i++)
 		worker_post(c->workers[i], WORKER_PUBLISH, snapshot_ref(s));
 	c->unseen += c->n_workers;
+	health_update(c->health, c->conf, s->routes);
 	snapshot_unref(before);
 	servers_sweep(&c->servers);
 	crowds_sweep(&c->crowds);
@@ -332,6 +335,7 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 	if (c->draining)
 		return;
 	resolver_tick(c->resolver, c->snapshot->routes);
+	health_tick(c->health);
 	renewals_tick(&c->renewals);
 }
 
@@ -466,6 +470,7 @@ static bool end(struct control *c)
 	renewals_clear(&c->renewals);
 	notices_clear(&c->notices);
 	resolver_free(c->resolver);
+	health_free(c->health);
 	snapshot_unref(c->snapshot);
 	servers_clear(&c->servers);
 	crowds_clear(&c->crowds);
@@ -525,7 +530,11 @@ static int start_threads(struct control *c, struct built *b, struct error *err)
 	tickets = tickets_rotate(NULL, err);
 	if (!tickets)
 		return -1;
+	c->health = health_new(c->base, err);
+	if (!c->health)
+		return -1;
 	c->snapshot = make_snapshot(c, b, tickets);
+	health_update(c->health, c->conf, c->snapshot->routes);
 	renewals_set_certs(&c->renewals, c->snapshot->certs);
 	c->workers = mem_zalloc((size_t)c->conf->workers * sizeof(*c->workers));
 	for (; c->n_workers < (size_t)c->conf->workers; c->n_workers++) {

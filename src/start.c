@@ -10,11 +10,13 @@
 #include "base/mem.h"
 #include "base/privileges.h"
 #include "base/sandbox.h"
+#include "proxy/health.h"
 
 uint64_t start_fds_for_sessions(const struct conf *conf)
 {
 	uint64_t workers = (uint64_t)conf->workers;
-	uint64_t taken = 32 + 2 * workers + workers * (conf->n_listens + 4) + 16;
+	uint64_t taken =
+		32 + 2 * workers + workers * (conf->n_listens + 4) + 16 + HEALTH_DESCRIPTORS;
 	struct rlimit limit = {0};
 
 	getrlimit(RLIMIT_NOFILE, &limit);

@@ -34,6 +34,9 @@ static void fill_server(struct admin_server *to, const struct target *from)
 		.active = atomic_load_explicit(&s->active, memory_order_relaxed),
 		.connects = atomic_load_explicit(&s->connects, memory_order_relaxed),
 		.failures = atomic_load_explicit(&s->failures, memory_order_relaxed),
+		.checks_good = s->checks_good,
+		.checks_bad = s->checks_bad,
+		.changes = atomic_load_explicit(&s->changes, memory_order_relaxed),
 	};
 }
 
@@ -55,9 +58,8 @@ static void fill_routes(struct view *v, const struct conf *conf, const struct ro
 			.servers = server,
 			.n_servers = r->n_targets,
 		};
-		for (size_t t = 0; t < r->n_targets; t++, server++) {
+		for (size_t t = 0; t < r->n_targets; t++, server++)
 			fill_server(server, &r->targets[t]);
-		}
 	}
 	v->shown.routes = v->routes;
 	v->shown.n_routes = routes->n;

@@ -28,6 +28,8 @@ struct admin_server {
 	bool down, no_address;
 	int64_t since; /* Unix seconds: of the last change of these; 0 = it has had no address */
 	uint64_t active, connects, failures; /* connections now; since start */
+	uint64_t checks_good, checks_bad;    /* since start */
+	uint64_t changes;                    /* down, or up again; since start */
 };
 
 /* Whether it gets new connections. */

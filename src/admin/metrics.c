@@ -160,12 +160,12 @@ static bool is_repeated(const struct admin_route *r, size_t i)
 	return false;
 }
 
-static void add_server_family(struct str *out, const struct admin_view *v, const char *name,
-	const char *type, const char *help, uint64_t (*value)(const struct admin_server *))
+/* `labels`: what stands behind those that tell the server. */
+static void add_server_samples(struct str *out, const struct admin_view *v, const char *name,
+	const char *labels, uint64_t (*value)(const struct admin_server *))
 {
 	size_t left = ADMIN_LIST_MAX;
 
-	family(out, name, type, help);
 	for (size_t r = 0; r < v->n_routes && left; r++) {
 		const struct admin_route *route = &v->routes[r];
 
@@ -176,9 +176,16 @@ static void add_server_family(struct str *out, const struct admin_view *v, const
 			add_label(out, route->key);
 			str_addf(out, "\",server=\"");
 			add_label(out, route->servers[i].address);
-			str_addf(out, "\"} %" PRIu64 "\n", value(&route->servers[i]));
+			str_addf(out, "\"%s} %" PRIu64 "\n", labels, value(&route->servers[i]));
 		}
 	}
+}
+
+static void add_server_family(struct str *out, const struct admin_view *v, const char *name,
+	const char *type, const char *help, uint64_t (*value)(const struct admin_server *))
+{
+	family(out, name, type, help);
+	add_server_samples(out, v, name, "", value);
 }
 
 static uint64_t server_up(const struct admin_server *s)
@@ -211,6 +218,21 @@ static uint64_t server_failures(const struct admin_server *s)
 	return s->failures;
 }
 
+static uint64_t server_checks_good(const struct admin_server *s)
+{
+	return s->checks_good;
+}
+
+static uint64_t server_checks_bad(const struct admin_server *s)
+{
+	return s->checks_bad;
+}
+
+static uint64_t server_changes(const struct admin_server *s)
+{
+	return s->changes;
+}
+
 static void add_servers(struct str *out, const struct admin_view *v)
 {
 	single(out, "routes", "gauge", "Routes configured.", v->n_routes);
@@ -220,6 +242,12 @@ static void add_servers(struct str *out, const struct admin_view *v)
 		"1 when connects to the server, or its checks, failed too often.", server_down);
 	add_server_family(out, v, "server_mode", "gauge",
 		"By hand: 0 = enabled, 1 = drain, 2 = disabled.", server_mode);
+	add_server_family(out, v, "server_health_changes_total", "counter",
+		"Times that the server went down or came up again.", server_changes);
+	family(out, "server_checks_total", "counter", "Health checks of the server.");
+	add_server_samples(
+		out, v, "server_checks_total", ",result=\"success\"", server_checks_good);
+	add_server_samples(out, v, "server_checks_total", ",result=\"failure\"", server_checks_bad);
 	add_server_family(out, v, "server_connections_active", "gauge",
 		"Connections to the server now.", server_active);
 	add_server_family(out, v, "server_connects_total", "counter",

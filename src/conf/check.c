@@ -328,6 +328,28 @@ static void check_server_tls(struct check *c, size_t r, size_t i)
 			"could be for");
 }
 
+static void check_health(struct check *c, size_t r)
+{
+	static const char *const of_http[] = {"method", "path", "expect"};
+	const struct conf_health *h = &c->conf->routes[r].health;
+	const struct node *one;
+	char path[64];
+
+	snprintf(path, sizeof(path), "routes[%zu]", r);
+	one = node_get(locate(c->root, path), "health_check");
+	for (size_t i = 0; one && i < sizeof(of_http) / sizeof(of_http[0]); i++) {
+		snprintf(path, sizeof(path), "routes[%zu].health_check.%s", r, of_http[i]);
+		if (h->type != HEALTH_HTTP && node_get(one, of_http[i]))
+			problem(c, path, "is of no use but with type: http");
+	}
+	snprintf(path, sizeof(path), "routes[%zu].health_check.host", r);
+	if (h->type != HEALTH_HTTP && h->type != HEALTH_TLS && h->host)
+		problem(c, path, "is of no use but with type: http or tls");
+	snprintf(path, sizeof(path), "routes[%zu].health_check.expect.body", r);
+	if (h->method == HEALTH_HEAD && h->body)
+		problem(c, path, "an answer to HEAD has no body: take method: GET");
+}
+
 static void check_routes(struct check *c)
 {
 	const struct conf *conf = c->conf;
@@ -336,6 +358,7 @@ static void check_routes(struct check *c)
 	for (size_t r = 0; r < conf->n_routes; r++) {
 		check_route_listeners(c, r);
 		check_passthrough(c, r);
+		check_health(c, r);
 		if (conf->tls.max_version && conf->routes[r].min_version > conf->tls.max_version) {
 			snprintf(path, sizeof(path), "routes[%zu].min_version", r);
 			problem(c, path, "is above tls.max_version");

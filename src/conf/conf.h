@@ -76,6 +76,21 @@ enum conf_balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST_CONN, BALANCE_RANDOM, BAL
 
 enum conf_proxy_protocol { PROXY_PROTOCOL_NONE, PROXY_PROTOCOL_V1, PROXY_PROTOCOL_V2 };
 
+enum health_type { HEALTH_NONE, HEALTH_TCP, HEALTH_TLS, HEALTH_HTTP };
+enum health_method { HEALTH_GET, HEALTH_HEAD, HEALTH_OPTIONS };
+
+struct conf_health { /* how it is found out whether a server works */
+	enum health_type type;
+	int64_t interval_ms, timeout_ms;
+	int rise, fall;
+	char *host; /* of tls and http; NULL = not given */
+	/* Of http: */
+	enum health_method method;
+	char *path;
+	char *statuses; /* for value_statuses() */
+	char *body;     /* what the answer's body must hold; NULL = anything */
+};
+
 /* As the file has them. */
 const char *conf_route_tls_name(enum conf_route_tls tls);
 const char *conf_balance_name(enum conf_balance balance);
@@ -99,6 +114,8 @@ struct conf_route {
 	enum conf_balance balance;
 	enum conf_route_tls tls;
 	enum conf_proxy_protocol proxy_protocol; /* sent to its servers */
+	struct conf_health health;
+	int64_t slow_start_ms; /* 0 = a server that comes up takes its whole share */
 	int64_t connect_ms, idle_ms, half_closed_ms;
 	/* The route's own list, which may be empty, wins over tls.alpn. A passthrough route with
 	 * one takes the clients that offer one of its protocols. */

@@ -123,6 +123,18 @@ static void load_strings(
 	}
 }
 
+static void load_map(
+	struct option_loader *ld, const struct option *row, const struct node *node, void *target)
+{
+	struct node key = {.kind = NODE_SCALAR, .text = (char *)row->map->rows[0].key};
+	struct item only = {.key = &key, .value = node};
+
+	if ((row->flags & OPTION_SHORT) && node->kind == NODE_SCALAR)
+		option_load_items(ld, row->map, node, &only, 1, 0, target);
+	else
+		option_load(ld, row->map, node, target);
+}
+
 static void load_maps(
 	struct option_loader *ld, const struct option *row, const struct node *node, void *target)
 {
@@ -131,16 +143,9 @@ static void load_maps(
 	char *array = target && node->n ? mem_zalloc(node->n * map->size) : NULL;
 
 	for (size_t i = 0; i < node->n && !is_full(ld); i++) {
-		const struct node *entry = node->items[i].value;
-		struct node key = {.kind = NODE_SCALAR, .text = (char *)map->rows[0].key};
-		struct item only = {.key = &key, .value = entry};
-		void *to = array ? array + i * map->size : NULL;
 		size_t before = option_enter(ld, "[%zu]", i);
 
-		if ((row->flags & OPTION_SHORT) && entry->kind == NODE_SCALAR)
-			option_load_items(ld, map, entry, &only, 1, 0, to);
-		else
-			option_load(ld, map, entry, to);
+		load_map(ld, row, node->items[i].value, array ? array + i * map->size : NULL);
 		if (array)
 			*(size_t *)(void *)((char *)target + row->count) = i + 1;
 		option_leave(ld, before);
@@ -158,7 +163,7 @@ static void load_any(struct option_loader *ld, const struct option *row, const s
 
 	switch (row->type) {
 	case OPTION_MAP:
-		option_load(ld, row->map, node, target ? (char *)target + row->offset : NULL);
+		load_map(ld, row, node, target ? (char *)target + row->offset : NULL);
 		return;
 	case OPTION_STRINGS:
 		if (option_want_kind(ld, node, NODE_LIST) && check_length(ld, row, node))

@@ -36,7 +36,7 @@ enum option_flag {
 	OPTION_SECRET = 1 << 1,   /* never shown; may be given as KEY_file: /path */
 	OPTION_LATER = 1 << 2,    /* checked, but refused unless it is the default; has no place */
 	OPTION_ABSENT = 1 << 3,   /* a map that stays zeroed, without defaults, when not given */
-	OPTION_SHORT = 1 << 4,    /* a list's entry may be a scalar: the value of its first key */
+	OPTION_SHORT = 1 << 4,    /* a map, or a list's entry, may be a scalar: of its first key */
 };
 
 struct option_word {

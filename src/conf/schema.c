@@ -12,6 +12,7 @@
 #include "base/names.h"
 #include "base/str.h"
 #include "conf/conf.h"
+#include "conf/value.h"
 
 #define DAY_MS       INT64_C(86400000)
 #define MAX_TIME     (3650 * DAY_MS)
@@ -216,6 +217,26 @@ static int check_method(char **text, struct error *err)
 	return error_set(err, "\"%.40s\" is unknown, possible: GET, POST, PUT, PATCH", *text);
 }
 
+static int check_path(char **text, struct error *err)
+{
+	if (**text == '/' && is_printable(*text))
+		return 0;
+	return error_set(err, "\"%.200s\" is no path: it begins with / and has no space", *text);
+}
+
+static int check_host(char **text, struct error *err)
+{
+	if (!(*text)[strspn(*text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				   "0123456789-_.:[]")])
+		return 0;
+	return error_set(err, "\"%.200s\" is neither a host nor host:port", *text);
+}
+
+static int check_statuses(char **text, struct error *err)
+{
+	return value_statuses(*text, 0, err) < 0 ? -1 : 0;
+}
+
 static int check_listen_address(const struct address *a, struct error *err)
 {
 	if (a->kind != ADDRESS_NAME)
@@ -256,8 +277,10 @@ static const struct option_word route_tls_words[] = {
 	{"terminate", ROUTE_TERMINATE, false}, {"passthrough", ROUTE_PASSTHROUGH, false}, {0}};
 static const struct option_word proxy_words[] = {{"none", PROXY_PROTOCOL_NONE, false},
 	{"v1", PROXY_PROTOCOL_V1, false}, {"v2", PROXY_PROTOCOL_V2, false}, {0}};
-static const struct option_word health_words[] = {
-	{"none", 0, false}, {"tcp", 1, false}, {"tls", 2, false}, {"http", 3, false}, {0}};
+static const struct option_word health_words[] = {{"none", HEALTH_NONE, false},
+	{"tcp", HEALTH_TCP, false}, {"tls", HEALTH_TLS, false}, {"http", HEALTH_HTTP, false}, {0}};
+static const struct option_word health_method_words[] = {{"GET", HEALTH_GET, false},
+	{"HEAD", HEALTH_HEAD, false}, {"OPTIONS", HEALTH_OPTIONS, false}, {0}};
 static const struct option_word client_auth_words[] = {{"none", CLIENT_AUTH_NONE, false},
 	{"optional", CLIENT_AUTH_OPTIONAL, false}, {"require", CLIENT_AUTH_REQUIRE, false}, {0}};
 static const struct option_word key_type_words[] = {{"EC256", KEY_EC256, false},
@@ -371,18 +394,28 @@ static const struct option server_rows[] = {
 };
 static MAP(server, struct conf_server, offsetof(struct conf_server, place));
 
-static const struct option health_check_rows[] = {
-	LATER("type", ENUM, .fallback = "none", .words = health_words),
-	LATER("interval", MS, .fallback = "5s", .min = 1, .max = DAY_MS),
-	LATER("timeout", MS, .fallback = "2s", .min = 1, .max = DAY_MS),
-	LATER("rise", INT, .fallback = "2", .min = 1, .max = 1000),
-	LATER("fall", INT, .fallback = "3", .min = 1, .max = 1000),
-	LATER("method", STRING),
-	LATER("path", STRING),
-	LATER("host", STRING),
-	LATER("expect", STRING),
+/* These fill the struct conf_health itself. */
+static const struct option expect_rows[] = {
+	ROW("status", STRING, AT(conf_health, statuses), .fallback = "200-399",
+		.check = check_statuses),
+	ROW("body", STRING, AT(conf_health, body)),
 };
-static LATER_MAP(health_check);
+static MAP(expect, struct conf_health, OPTION_NO_PLACE);
+
+static const struct option health_check_rows[] = {
+	ROW("type", ENUM, AT(conf_health, type), .fallback = "none", .words = health_words),
+	ROW("interval", MS, AT(conf_health, interval_ms), .fallback = "5s", .min = 10,
+		.max = DAY_MS),
+	ROW("timeout", MS, AT(conf_health, timeout_ms), .fallback = "2s", .min = 1, .max = DAY_MS),
+	ROW("rise", INT, AT(conf_health, rise), .fallback = "2", .min = 1, .max = 1000),
+	ROW("fall", INT, AT(conf_health, fall), .fallback = "3", .min = 1, .max = 1000),
+	ROW("method", ENUM, AT(conf_health, method), .fallback = "GET",
+		.words = health_method_words),
+	ROW("path", STRING, AT(conf_health, path), .fallback = "/", .check = check_path),
+	ROW("host", STRING, AT(conf_health, host), .check = check_host),
+	ROW("expect", MAP, .flags = OPTION_SHORT, .map = &schema_expect),
+};
+static MAP(health_check, struct conf_health, OPTION_NO_PLACE);
 
 /* These fill the struct conf_route itself. */
 static const struct option timeouts_rows[] = {
@@ -417,7 +450,8 @@ static const struct option route_rows[] = {
 	ROW("tls", ENUM, AT(conf_route, tls), .fallback = "terminate", .words = route_tls_words),
 	ROW("proxy_protocol", ENUM, AT(conf_route, proxy_protocol), .fallback = "none",
 		.words = proxy_words),
-	ROW("health_check", MAP, .map = &schema_health_check),
+	ROW("health_check", MAP, AT(conf_route, health), .map = &schema_health_check),
+	ROW("slow_start", MS, AT(conf_route, slow_start_ms), .fallback = "0s", .max = DAY_MS),
 	ROW("timeouts", MAP, .map = &schema_timeouts),
 	ROW("alpn", STRINGS, AT(conf_route, alpn), PRESENT(conf_route, has_alpn), .max = 100,
 		.check = check_alpn),

@@ -202,3 +202,29 @@ int value_rate(const char *text, int64_t *every_ns, struct error *err)
 	*every_ns = u->factor / count;
 	return 0;
 }
+
+int value_statuses(const char *text, int status, struct error *err)
+{
+	char shown[SHOW_MAX];
+	const char *p = text;
+	int found = 0;
+
+	do {
+		size_t n = strspn(p, DIGITS), m = n;
+		int64_t low = read_digits(p, n), high = low;
+
+		p += n;
+		if (*p == '-') {
+			m = strspn(++p, DIGITS);
+			high = read_digits(p, m);
+			p += m;
+		}
+		if (n != 3 || m != 3 || low < 100 || high > 599 || low > high || (*p != ',' && *p))
+			return error_set(err,
+				"\"%s\" is no set of statuses, 100 to 599: write 200, or "
+				"200-299,301",
+				show(shown, text));
+		found |= low <= status && status <= high;
+	} while (*p++);
+	return found;
+}

@@ -22,5 +22,8 @@ int value_duration(const char *text, int64_t min, int64_t max, int64_t *out, str
 /* A rate, like "50/s": a whole number, and s, m or h. The result is the time between two, in
  * nanoseconds. */
 int value_rate(const char *text, int64_t *every_ns, struct error *err);
+/* A set of HTTP statuses, like "200" or "200-299,301": 1 when `status` is in it, 0 when it is not,
+ * -1 with a sentence when it is no such set. */
+int value_statuses(const char *text, int status, struct error *err);
 
 #endif

@@ -58,20 +58,6 @@ static void on_connect_event(evutil_socket_t fd, short what, void *arg)
 
 /* --- results --- */
 
-/* Out of something on this side: that says nothing of the server. */
-static bool is_our_own(int err)
-{
-	switch (err) {
-	case EMFILE:
-	case ENFILE:
-	case ENOBUFS:
-	case ENOMEM:
-	case EADDRNOTAVAIL:
-	case EPERM: return true;
-	default: return false;
-	}
-}
-
 static void note_failure(struct session *s, struct server *server, const char *why)
 {
 	stats_count(&s->worker->stats.backend_failures, 1);
@@ -199,7 +185,8 @@ static void try_next(struct session *s)
 
 			if (!err)
 				return;
-			note_connect_failure(s, c->target->server, strerror(err), !is_our_own(err));
+			note_connect_failure(
+				s, c->target->server, strerror(err), server_is_to_blame(err));
 		}
 		mark_tried(s);
 	}
@@ -227,7 +214,7 @@ static void give_up_try(struct session *s)
 
 void connect_failed(struct session *s, int err)
 {
-	note_connect_failure(s, s->server, strerror(err), !is_our_own(err));
+	note_connect_failure(s, s->server, strerror(err), server_is_to_blame(err));
 	give_up_try(s);
 }
 

@@ -51,6 +51,8 @@ static void build_route(struct route *r, const struct conf *conf, const struct c
 		.passthrough = from->tls == ROUTE_PASSTHROUGH,
 		.balance = from->balance,
 		.proxy_protocol = from->proxy_protocol,
+		.fall = (unsigned)from->health.fall,
+		.slow_start_ms = from->slow_start_ms,
 		.connect_ms = from->connect_ms,
 		.idle_ms = from->idle_ms,
 		.half_closed_ms = from->half_closed_ms,

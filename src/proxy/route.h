@@ -40,7 +40,7 @@ struct route {
 	bool passthrough; /* TLS is its servers' business; `policy` has the protocols it takes */
 	enum conf_balance balance;
 	enum conf_proxy_protocol proxy_protocol;
-	unsigned fall; /* connects that fail in a row take a server out; 0 = none do */
+	unsigned fall; /* so many connects that fail in a row take a server out */
 	int64_t slow_start_ms;
 	int64_t connect_ms, idle_ms, half_closed_ms;
 	uint64_t max_connections; /* 0 = no limit */

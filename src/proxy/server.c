@@ -1,5 +1,6 @@
 #include "proxy/server.h"
 
+#include <errno.h>
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,6 +110,7 @@ bool server_set_down(struct server *s, bool down)
 	if (atomic_exchange_explicit(&s->down, down, memory_order_relaxed) == down)
 		return false;
 	atomic_store_explicit(&s->since, clock_wall_s(), memory_order_relaxed);
+	atomic_fetch_add_explicit(&s->changes, 1, memory_order_relaxed);
 	return true;
 }
 
@@ -134,4 +136,17 @@ bool server_failed(struct server *s, unsigned fall)
 
 	atomic_fetch_add_explicit(&s->failures, 1, memory_order_relaxed);
 	return fall && failed >= fall && server_set_down(s, true);
+}
+
+bool server_is_to_blame(int err)
+{
+	switch (err) {
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+	case EADDRNOTAVAIL:
+	case EPERM: return false;
+	default: return true;
+	}
 }

@@ -3,7 +3,7 @@
  *
  * They live in control's registry for as long as a route has them; workers reach them through the
  * routes and pin one while a session uses it. What changes is atomic: workers write the counters
- * and what connects tell of it, control the rest. */
+ * and what connects tell of it, control the rest (proxy/health.h). */
 #ifndef LINTEL_PROXY_SERVER_H
 #define LINTEL_PROXY_SERVER_H
 
@@ -20,6 +20,8 @@ enum server_mode { /* by hand */
 	SERVER_MODES
 };
 
+struct watch; /* of proxy/health.h */
+
 struct server {
 	atomic_uint refs;
 	char *key;      /* its identity: the route's key and the address */
@@ -32,6 +34,10 @@ struct server {
 	atomic_int_fast64_t since;     /* Unix seconds: when `down` or `mode` changed, else when it
 					* got an address; 0 = it has had none yet */
 	atomic_int_fast64_t warm_from; /* ms; slow start began; 0 = it takes its whole share */
+	atomic_uint_fast64_t changes;  /* of `down` */
+	/* Control's own: */
+	struct watch *watch;              /* its checks; NULL = none are made */
+	uint64_t checks_good, checks_bad; /* since start */
 };
 
 /* Control's registry of all servers, by key. Control thread only. */
@@ -74,6 +80,9 @@ bool server_set_down(struct server *s, bool down);
 bool server_set_mode(struct server *s, enum server_mode mode);
 /* It has an address: when nothing was known of it before, its state begins. Control thread. */
 void server_begin(struct server *s);
+/* Whether an errno value of socket() or connect() says something of the server: being out of
+ * something on this side does not. */
+bool server_is_to_blame(int err);
 
 extern const char *const server_mode_names[SERVER_MODES]; /* "enabled", ... */
 

@@ -136,9 +136,10 @@ def accepts(process, address, stderr):
 
 
 class Nginx:
-    """`proxy_protocol`: it wants PROXY headers, and logs what they say."""
+    """Serves files; `more` is what else stands in its server block. `proxy_protocol`: it wants PROXY
+    headers, and logs what they say."""
 
-    def __init__(self, folder, files=None, proxy_protocol=False):
+    def __init__(self, folder, files=None, proxy_protocol=False, more=""):
         self.dir = pathlib.Path(folder)
         (self.dir / "www").mkdir(parents=True)
         for name, data in {"index.html": b"hello\n", **(files or {})}.items():
@@ -160,7 +161,7 @@ http {{
     client_body_temp_path {self.dir}/body; proxy_temp_path {self.dir}/proxy;
     fastcgi_temp_path {self.dir}/fastcgi; uwsgi_temp_path {self.dir}/uwsgi;
     scgi_temp_path {self.dir}/scgi;
-    server {{ listen {listen}; root {self.dir}/www; }}
+    server {{ listen {listen}; root {self.dir}/www; {more} }}
 }}
 """
         )

@@ -208,36 +208,6 @@ def test_check_reads_what_a_start_would(write, good, ca):
     assert "certificates[2]" in done.stderr
 
 
-LATER = {  # each alone in a good configuration is refused with `not supported yet`
-    "health_check": {
-        "routes": [
-            {"hosts": ["default"], "backends": ["127.0.0.1:1"], "health_check": {"type": "tcp"}}
-        ]
-    },
-}
-
-
-@pytest.mark.parametrize("what", LATER)
-def test_not_supported_yet(write, good, what):
-    done = proxy.command("check", "-c", write({**good, **LATER[what]}))
-    assert done.returncode == 1
-    assert "not supported yet" in done.stderr
-
-
-def test_defaults_of_what_comes_later_are_accepted(write, good):
-    good["routes"] = [
-        {
-            "hosts": ["default"],
-            "backends": [{"address": "127.0.0.1:1", "weight": 1}],
-            "balance": "round_robin",
-            "health_check": {"type": "none", "interval": "5s", "rise": 2, "fall": 3},
-        }
-    ]
-    good["notifications"] = []
-    done = proxy.command("check", "-c", write(good))
-    assert done.returncode == 0, done.stderr
-
-
 @pytest.mark.parametrize(
     "one, other",
     [

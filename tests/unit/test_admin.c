@@ -536,6 +536,8 @@ static void metrics_are_well_formed(void **state)
 		"\nlintel_server_mode{route=\"shop.example@a\",server=\"127.0.0.1:9\"} 1\n");
 	assert_has(answer,
 		"\nlintel_server_down{route=\"shop.example@a\",server=\"127.0.0.1:9\"} 1\n");
+	assert_has(answer, "\nlintel_server_checks_total{route=\"app.example\",server="
+			   "\"127.0.0.1:8080\",result=\"failure\"} 5\n");
 	assert_has(answer, "\nlintel_listener_up{name=\"\",address=\":8443\"} 0\n");
 	assert_has(answer, "\nlintel_config_last_reload_successful 0\n");
 	text = mem_strdup(body_of(answer));

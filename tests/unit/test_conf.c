@@ -176,18 +176,49 @@ static void takes_limits(void **state)
 	conf_unref(c);
 }
 
-/* Options that come later may be given, as long as they say what is done anyway. */
-static void takes_later_options_with_their_defaults(void **state)
+static void reads_health_checks(void **state)
 {
 	struct conf *c =
 		load("listen: [{ address: ':443' }]\n"
 		     "routes:\n"
-		     "  - hosts: [default]\n"
+		     "  - hosts: [a]\n"
 		     "    backends: ['a:1']\n"
-		     "    health_check: { type: none, interval: 5000ms, timeout: 2s, rise: 2, "
-		     "fall: '${LT_NONE:-3}' }\n"
-		     "notifications: []\n");
+		     "    health_check: { type: http, interval: 1m, timeout: 900ms, rise: 5, "
+		     "fall: 7, method: OPTIONS, path: '/x?y', host: 'b:2', expect: { status: "
+		     "'200,404', body: a text } }\n"
+		     "    slow_start: 30s\n"
+		     "  - { hosts: [b], backends: ['a:1'], health_check: { type: http, expect: "
+		     "204 } }\n"
+		     "  - { hosts: [c], backends: ['a:1'] }\n");
+	const struct conf_health *h = &c->routes[0].health;
 
+	assert_int_equal(h->type, HEALTH_HTTP);
+	assert_int_equal(h->interval_ms, 60000);
+	assert_int_equal(h->timeout_ms, 900);
+	assert_int_equal(h->rise, 5);
+	assert_int_equal(h->fall, 7);
+	assert_int_equal(h->method, HEALTH_OPTIONS);
+	assert_string_equal(h->path, "/x?y");
+	assert_string_equal(h->host, "b:2");
+	assert_string_equal(h->statuses, "200,404");
+	assert_string_equal(h->body, "a text");
+	assert_int_equal(c->routes[0].slow_start_ms, 30000);
+
+	h = &c->routes[1].health;
+	assert_int_equal(h->method, HEALTH_GET);
+	assert_string_equal(h->path, "/");
+	assert_null(h->host);
+	assert_string_equal(h->statuses, "204");
+	assert_null(h->body);
+
+	h = &c->routes[2].health;
+	assert_int_equal(h->type, HEALTH_NONE);
+	assert_int_equal(h->interval_ms, 5000);
+	assert_int_equal(h->timeout_ms, 2000);
+	assert_int_equal(h->rise, 2);
+	assert_int_equal(h->fall, 3);
+	assert_string_equal(h->statuses, "200-399");
+	assert_int_equal(c->routes[2].slow_start_ms, 0);
 	conf_unref(c);
 }
 
@@ -659,7 +690,7 @@ int main(void)
 		cmocka_unit_test(takes_the_proxy_protocol),
 		cmocka_unit_test(takes_a_redirect),
 		cmocka_unit_test(takes_limits),
-		cmocka_unit_test(takes_later_options_with_their_defaults),
+		cmocka_unit_test(reads_health_checks),
 		cmocka_unit_test(takes_acme),
 		cmocka_unit_test(takes_notifications),
 		cmocka_unit_test(keeps_what_an_extra_does_not_change),

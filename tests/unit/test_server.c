@@ -100,6 +100,7 @@ static void test_failures_in_a_row(void **state)
 	assert_int_equal(s->connects, 1);
 	assert_true(server_set_down(s, false));
 	assert_false(server_set_down(s, false));
+	assert_int_equal(s->changes, 2);
 	assert_true(server_is_usable(s));
 	for (int i = 0; i < 100; i++)
 		assert_false(server_failed(s, 0)); /* never */

@@ -210,6 +210,24 @@ static void reads_rates(void **state)
 	NO_RATE("50/5s");
 }
 
+static void reads_statuses(void **state)
+{
+	static const char *const bad[] = {"", "20", "2000", "099", "600", "2xx", "200-", "-200",
+		"200,", ",200", "200-300-400", "300-200", "200 ,300", "200-29999999999999999999"};
+	struct error err;
+
+	assert_int_equal(value_statuses("200", 200, NULL), 1);
+	assert_int_equal(value_statuses("200", 201, NULL), 0);
+	assert_int_equal(value_statuses("100-199,204,500-599", 599, NULL), 1);
+	assert_int_equal(value_statuses("100-199,204,500-599", 204, NULL), 1);
+	assert_int_equal(value_statuses("100-199,204,500-599", 100, NULL), 1);
+	assert_int_equal(value_statuses("100-199,204,500-599", 200, NULL), 0);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(value_statuses(bad[i], 200, &err), -1);
+	assert_string_equal(err.text, "\"200-29999999999999999999\" is no set of statuses, 100 to "
+				      "599: write 200, or 200-299,301");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -220,6 +238,7 @@ int main(void)
 		cmocka_unit_test(reads_whole_numbers),
 		cmocka_unit_test(reads_durations),
 		cmocka_unit_test(reads_rates),
+		cmocka_unit_test(reads_statuses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
