@@ -20,7 +20,7 @@ struct host {
 	struct endpoints found;
 	bool wanted, running, failing;
 	int64_t asked;     /* ms */
-	uint64_t failures; /* of connects to all servers of that name, now */
+	uint64_t failures; /* of connects to, and checks of, all servers of that name, now */
 	uint64_t known;    /* the same, when it was asked */
 };
 
@@ -239,8 +239,8 @@ static void count_failures(struct resolver *r, const struct routes *routes)
 				s->address.kind == ADDRESS_NAME ? find(r, &s->address) : NULL;
 
 			if (h)
-				h->failures +=
-					atomic_load_explicit(&s->failures, memory_order_relaxed);
+				h->failures += s->checks_bad + atomic_load_explicit(&s->failures,
+								       memory_order_relaxed);
 		}
 	}
 }

@@ -77,6 +77,20 @@ def test_name_that_moves(run, serve, ca, etc, tmp_path):
     assert proxy.wait_until("the new address", new_one) == "two"
 
 
+def test_name_that_moves_while_it_is_down(run, serve, ca, etc, tmp_path):
+    """Checks that fail have it looked up as well: no client is needed for it to come back."""
+    two = serve(says("two"), address="127.0.0.2", port=proxy.free_port())
+    hosts = etc(hosts=f"{proxy.HOST} app.test\n")
+    server = f"app.test:{two.port}"
+    config = proxy.basic([server], [ca.issue("a.example")])
+    config["routes"][0]["health_check"] = {"type": "tcp", "interval": "100ms"}
+    daemon = run(config, ready="healthz", wrap=["unshare", "-Urm", *hosts])
+    daemon.wait_log(f"server {server} is down: ")
+    (tmp_path / "hosts").write_text("127.0.0.2 app.test\n")
+    daemon.wait_log(f"server {server} is up again: ")
+    assert ask(daemon.address) == "two"
+
+
 def test_second_address_of_a_name(run, serve, ca, etc):
     """All addresses of a name are tried."""
     up = serve(says("up"))
