@@ -444,7 +444,7 @@ static const struct {
 	{BASE "limits: { rate: { burst: 5 } }\n",
 		":3:26: limits.rate.burst: is of no use without connections or handshakes, the "
 		"rates that it is for\n"},
-	/* what is not supported yet is checked all the same */
+	/* wrong values, and what is missing */
 	{BASE "limits: { per_ip: x, rate: { connections: 50, handshakes: 5/d, burst: 0 } }\n"
 	      "connection_log: { fiel: x, format: xml }\n"
 	      "notifications: [{ provider: mail, tokn: x }, {}]\n",
