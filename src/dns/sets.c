@@ -120,17 +120,19 @@ static int plan(const struct dns_job *j, struct dns_change *c, size_t *at,
 	return rc < 0 ? rc : 0;
 }
 
-/* About the polling interval, but not as long as those pause who do the same. False when told to
- * stop, or when that is beyond the deadline. */
+/* About the polling interval, but not as long as those pause who do the same; half of what is left
+ * at most, so that a cleanup in a hurry has its second try. False when told to stop, or when
+ * nothing is left. */
 static bool pause_for_others(const struct dns_job *j)
 {
-	int64_t ms = j->provider->patience.interval_ms;
+	int64_t ms = j->provider->patience.interval_ms,
+		left = j->limits.deadline_ms - clock_mono_ms();
 	uint32_t random;
 
 	if (RAND_bytes((unsigned char *)&random, sizeof(random)) != 1)
 		abort();
 	ms = ms / 2 + random % (ms / 2 + 1);
-	return clock_mono_ms() + ms < j->limits.deadline_ms && !stop_wait(j->limits.stop, ms);
+	return left > 0 && !stop_wait(j->limits.stop, ms < left / 2 ? ms : left / 2);
 }
 
 /* Reads and writes, within the account's turn. */
