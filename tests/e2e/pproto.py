@@ -1,8 +1,11 @@
 """The PROXY protocol as HAProxy's proxy-protocol.txt has it: headers made and read."""
 import dataclasses
 import ipaddress
+import queue
 import socket
 import struct
+
+from servers import echo
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 ALPN, AUTHORITY, CRC32C, UNIQUE_ID, SSL = 0x01, 0x02, 0x03, 0x05, 0x20
@@ -116,3 +119,17 @@ def read_v2(conn):
         h.client, h.verify = struct.unpack("!BI", h.tlvs[SSL][:5])
         h.ssl = {kind: value.decode() for kind, value in read_tlvs(h.tlvs[SSL][5:]).items()}
     return h
+
+
+class Told:
+    """A handler that takes the header of each connection into a queue and goes on as another."""
+
+    def __init__(self, then=echo):
+        self.then, self.headers = then, queue.Queue()
+
+    def __call__(self, conn):
+        self.headers.put(read(conn))
+        self.then(conn)
+
+    def next(self):
+        return self.headers.get(timeout=20)

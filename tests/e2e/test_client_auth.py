@@ -9,7 +9,9 @@ import pytest
 
 import certs
 import client
+import pproto
 import proxy
+from pproto import Told
 from servers import says
 
 pytestmark = pytest.mark.short
@@ -387,6 +389,53 @@ def test_connection_log(front, cas, tmp_path):
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     who = [(line.get("client_subject"), line["resumed"]) for line in lines]
     assert who == [("CN=alice", False), ("CN=alice", True), (None, False)]
+
+
+@pytest.mark.parametrize("version", [client.TLS12, client.TLS13], ids=["TLSv1.2", "TLSv1.3"])
+def test_told_in_proxy_headers(run, serve, ca, cas, version):
+    """The name of the client, and whether it showed its certificate on this connection or when its
+    session began; nothing of the kind of one that showed none."""
+    a, _ = cas
+    told = Told()
+    backend = serve(told).address
+    config = proxy.basic([], [ca.issue("require.example", "optional.example")])
+    config["routes"] = [
+        {
+            "hosts": [f"{mode}.example"],
+            "backends": [backend],
+            "proxy_protocol": "v2",
+            "client_auth": policy(mode, a),
+        }
+        for mode in ("require", "optional")
+    ]
+    daemon = run(config)
+
+    def visits(mode, card=()):
+        """The headers of a full handshake and of a resumed one."""
+        ctx = client.context(versions=(version,))
+        if card:
+            ctx.load_cert_chain(card[1], card[3])
+        session = None
+        for resumed in (False, True):
+            with client.Client(daemon.address, f"{mode}.example", ctx, session) as c:
+                c.send(b"x")
+                assert c.read_exactly(1) == b"x"
+                assert c.tls.session_reused == resumed
+                session = c.tls.session
+                header = told.next()
+                assert header.source == c.sock.getsockname()
+            yield header
+
+    for mode in ("require", "optional"):
+        full, resumed = visits(mode, a.client)
+        session_has_it = pproto.CLIENT_SSL | pproto.CLIENT_CERT_SESS
+        assert full.client == session_has_it | pproto.CLIENT_CERT_CONN
+        assert resumed.client == session_has_it
+        for header in (full, resumed):
+            assert header.verify == 0 and header.ssl[pproto.SSL_CN] == "alice"
+    for header in visits("optional"):
+        assert header.client == pproto.CLIENT_SSL
+        assert header.verify != 0 and pproto.SSL_CN not in header.ssl
 
 
 def test_expired_crl(front, cas):

@@ -1,6 +1,5 @@
 """PROXY headers from trusted peers, and to servers: HAProxy, nginx and curl at the other end."""
 import contextlib
-import queue
 import random
 import re
 import socket
@@ -11,26 +10,13 @@ import pytest
 import client
 import pproto
 import proxy
+from pproto import Told
 from servers import echo, says
 
 CLIENT, FRONT = ("203.0.113.7", 40001), ("198.51.100.9", 443)
 CLIENT6, FRONT6 = ("2001:db8::7", 40001), ("2001:db8::9", 443)
 HOSTS = [proxy.HOST, "::1"]
 FAILURES = "lintel_proxy_header_failures_total"
-
-
-class Told:
-    """A handler that takes the header of each connection into a queue and goes on as another."""
-
-    def __init__(self, then=echo):
-        self.then, self.headers = then, queue.Queue()
-
-    def __call__(self, conn):
-        self.headers.put(pproto.read(conn))
-        self.then(conn)
-
-    def next(self):
-        return self.headers.get(timeout=20)
 
 
 @pytest.fixture

@@ -13,7 +13,9 @@ import pytest
 
 import certs
 import client
+import pproto
 import proxy
+from pproto import Told
 from servers import says
 
 pytestmark = pytest.mark.short
@@ -557,24 +559,32 @@ def test_key_update_by_the_server(front, ca):
         p.stdout.close()
 
 
-def test_proxy_header_in_front(front, serve, ca):
-    """In clear, before the ClientHello."""
-    heads = []
-    inner = tls_server(ca.issue("x.example"), echo)
-
-    def handler(conn):
-        head = b""
-        while not head.endswith(b"\r\n"):
-            head += conn.recv(1)
-        heads.append(head)
-        inner(conn)
-
-    daemon = front(backend(serve(handler), ca), proxy_protocol="v1")
-    with client.Client(daemon.address, "x.example") as c:
-        c.send(b"hello")
-        assert c.read_exactly(5) == b"hello"
-        host, port = c.sock.getsockname()
-    assert heads[0].startswith(f"PROXY TCP4 {host} {proxy.HOST} {port} ".encode())
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_proxy_header_in_front(front, serve, ca, version):
+    """In clear, before the ClientHello; version 2 tells of the client's certificate and its TLS."""
+    told = Told(tls_server(ca.issue("x.example"), echo, versions=(client.TLS12,)))
+    daemon = front(
+        backend(serve(told), ca),
+        proxy_protocol=version,
+        client_auth={"mode": "require", "ca": str(ca.root)},
+    )
+    ctx, card = client.context(versions=(client.TLS13,)), ca.issue(cn="alice")
+    ctx.load_cert_chain(card.cert, card.key)
+    session = None
+    for resumed in (False, True):
+        with client.Client(daemon.address, "x.example", ctx, session) as c:
+            c.send(b"hello")
+            assert c.read_exactly(5) == b"hello"
+            assert c.tls.session_reused == resumed
+            session = c.tls.session
+            h = told.next()
+            assert (h.source, h.destination) == (c.sock.getsockname(), c.sock.getpeername())
+        assert h.version == int(version[1])
+        if version == "v2":
+            shown = 0 if resumed else pproto.CLIENT_CERT_CONN
+            assert h.client == pproto.CLIENT_SSL | pproto.CLIENT_CERT_SESS | shown
+            assert h.verify == 0 and h.tlvs[pproto.AUTHORITY] == b"x.example"
+            assert h.ssl[pproto.SSL_CN] == "alice" and h.ssl[pproto.SSL_VERSION] == "TLSv1.3"
 
 
 def test_unix_socket(front, serve, ca, tmp_path):
