@@ -54,11 +54,6 @@ static size_t enter_key(struct option_loader *ld, const char *key)
 	return option_enter(ld, "%s%s", ld->path_len ? "." : "", key);
 }
 
-static size_t problems_count(const struct option_loader *ld)
-{
-	return ld->problems ? ld->problems->n : 0;
-}
-
 /* Once the list of problems is full there is no use in looking for more. */
 static bool is_full(const struct option_loader *ld)
 {
@@ -108,13 +103,13 @@ static bool check_length(
 static void load_strings(
 	struct option_loader *ld, const struct option *row, const struct node *node, void *target)
 {
-	struct conf_strings *to = target ? (void *)((char *)target + row->offset) : NULL;
+	struct conf_strings *to = (void *)((char *)target + row->offset);
 
 	for (size_t i = 0; i < node->n && !is_full(ld); i++) {
 		size_t before = option_enter(ld, "[%zu]", i);
 		struct scalar v = {0};
 
-		if (scalar_read(ld, row, node->items[i].value, false, &v) && to) {
+		if (scalar_read(ld, row, node->items[i].value, false, &v)) {
 			*(char **)mem_grow(&to->v, to->n++, sizeof(*to->v)) = v.text;
 			v.text = NULL;
 		}
@@ -140,18 +135,16 @@ static void load_maps(
 {
 	const struct option_map *map = row->map;
 	/* The row's limit on entries keeps the product small. */
-	char *array = target && node->n ? mem_zalloc(node->n * map->size) : NULL;
+	char *array = node->n ? mem_zalloc(node->n * map->size) : NULL;
 
 	for (size_t i = 0; i < node->n && !is_full(ld); i++) {
 		size_t before = option_enter(ld, "[%zu]", i);
 
-		load_map(ld, row, node->items[i].value, array ? array + i * map->size : NULL);
-		if (array)
-			*(size_t *)(void *)((char *)target + row->count) = i + 1;
+		load_map(ld, row, node->items[i].value, array + i * map->size);
+		*(size_t *)(void *)((char *)target + row->count) = i + 1;
 		option_leave(ld, before);
 	}
-	if (array)
-		memcpy((char *)target + row->offset, &array, sizeof(array));
+	memcpy((char *)target + row->offset, &array, sizeof(array));
 }
 
 /* --- maps --- */
@@ -162,9 +155,7 @@ static void load_any(struct option_loader *ld, const struct option *row, const s
 	struct scalar v = {0};
 
 	switch (row->type) {
-	case OPTION_MAP:
-		load_map(ld, row, node, target ? (char *)target + row->offset : NULL);
-		return;
+	case OPTION_MAP: load_map(ld, row, node, (char *)target + row->offset); return;
 	case OPTION_STRINGS:
 		if (option_want_kind(ld, node, NODE_LIST) && check_length(ld, row, node))
 			load_strings(ld, row, node, target);
@@ -186,42 +177,9 @@ static void load_any(struct option_loader *ld, const struct option *row, const s
 	case OPTION_LOG_FILE:
 	case OPTION_ADDRESS: break;
 	}
-	if (scalar_read(ld, row, node, from_file, &v) && target)
+	if (scalar_read(ld, row, node, from_file, &v))
 		scalar_store(ld, row, &v, target);
 	scalar_clear(&v);
-}
-
-static bool is_default(
-	const struct option_loader *ld, const struct option *row, const struct node *node)
-{
-	struct node fallback = {.kind = NODE_SCALAR, .plain = true, .text = (char *)row->fallback};
-	struct scalar given = {0}, wanted = {0};
-	bool same;
-
-	if (node->kind == NODE_LIST)
-		return node->n == 0;
-	if (node->kind != NODE_SCALAR || !row->fallback)
-		return false;
-	same = scalar_read(ld, row, node, false, &given) &&
-	       scalar_read(ld, row, &fallback, false, &wanted) && scalar_equal(&given, &wanted);
-	scalar_clear(&given);
-	scalar_clear(&wanted);
-	return same;
-}
-
-static void load_later(
-	struct option_loader *ld, const struct option *row, const struct node *node, bool from_file)
-{
-	size_t before = problems_count(ld);
-
-	load_any(ld, row, node, from_file, NULL);
-	if (problems_count(ld) != before || (!from_file && is_default(ld, row, node)))
-		return;
-	if (row->fallback)
-		option_problem(
-			ld, node, "not supported yet, but for its default: %s", row->fallback);
-	else
-		option_problem(ld, node, "not supported yet: leave the key out");
 }
 
 static bool is_file_key(const struct option *row, const char *key)
@@ -299,12 +257,9 @@ static void load_item(struct option_loader *ld, const struct option_map *map,
 			ld, item->key, "the key is there twice, first on line %d", (*first)->line);
 	} else {
 		*first = item->key;
-		if (target && row->present)
+		if (row->present)
 			*((char *)target + row->present - 1) = true;
-		if (row->flags & OPTION_LATER)
-			load_later(ld, row, item->value, from_file);
-		else
-			load_any(ld, row, item->value, from_file, target);
+		load_any(ld, row, item->value, from_file, target);
 	}
 	option_leave(ld, before);
 }
@@ -317,10 +272,9 @@ static void load_missing(
 
 	if (row->flags & OPTION_REQUIRED)
 		option_problem(ld, at, "is missing");
-	else if (row->type == OPTION_MAP && !(row->flags & (OPTION_ABSENT | OPTION_LATER)))
-		option_load_items(ld, row->map, NULL, NULL, 0, 0,
-			target ? (char *)target + row->offset : NULL);
-	else if (row->fallback && target && !(row->flags & OPTION_LATER))
+	else if (row->type == OPTION_MAP && !(row->flags & OPTION_ABSENT))
+		option_load_items(ld, row->map, NULL, NULL, 0, 0, (char *)target + row->offset);
+	else if (row->fallback)
 		load_any(ld, row, &fallback, false, target);
 	option_leave(ld, before);
 }
@@ -331,7 +285,7 @@ void option_load_items(struct option_loader *ld, const struct option_map *map,
 	const struct node *seen[OPTION_MAX_ROWS] = {0};
 	struct problems *problems = ld->problems;
 
-	if (target && at && map->place != OPTION_NO_PLACE)
+	if (at && map->place != OPTION_NO_PLACE)
 		*(struct conf_place *)(void *)((char *)target + map->place) =
 			(struct conf_place){.line = at->line, .column = at->column};
 	for (size_t i = 0; i < n && !is_full(ld); i++) {
@@ -389,7 +343,6 @@ static void clear_one(const struct option *row, char *place, const char *count)
 void option_clear(const struct option_map *map, void *target)
 {
 	for (size_t i = 0; i < map->n; i++)
-		if (!(map->rows[i].flags & OPTION_LATER))
-			clear_one(&map->rows[i], (char *)target + map->rows[i].offset,
-				(char *)target + map->rows[i].count);
+		clear_one(&map->rows[i], (char *)target + map->rows[i].offset,
+			(char *)target + map->rows[i].count);
 }

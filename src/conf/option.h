@@ -34,15 +34,13 @@ enum option_type {
 enum option_flag {
 	OPTION_REQUIRED = 1 << 0, /* must be given; a list must have an entry */
 	OPTION_SECRET = 1 << 1,   /* never shown; may be given as KEY_file: /path */
-	OPTION_LATER = 1 << 2,    /* checked, but refused unless it is the default; has no place */
-	OPTION_ABSENT = 1 << 3,   /* a map that stays zeroed, without defaults, when not given */
-	OPTION_SHORT = 1 << 4,    /* a map, or a list's entry, may be a scalar: of its first key */
+	OPTION_ABSENT = 1 << 2,   /* a map that stays zeroed, without defaults, when not given */
+	OPTION_SHORT = 1 << 3,    /* a map, or a list's entry, may be a scalar: of its first key */
 };
 
 struct option_word {
 	const char *name;
 	int value;
-	bool later; /* known, but not supported yet */
 };
 
 struct option {
@@ -79,7 +77,7 @@ struct option_loader {
 	size_t path_len;
 };
 
-/* Fills `target` (zeroed; NULL: checks only) from a node that must be a map. */
+/* Fills `target` (zeroed) from a node that must be a map. */
 void option_load(struct option_loader *ld, const struct option_map *map, const struct node *node,
 	void *target);
 /* The same from the entries of a map. Of the first `n_quiet` no problem is told: they were read

@@ -53,7 +53,7 @@ static bool same_word(const struct option *row, const char *a, const char *b)
 		if (strcmp(w->name, b) == 0)
 			y = w;
 	}
-	return x && y && !x->later && !y->later && x->value == y->value;
+	return x && y && x->value == y->value;
 }
 
 static bool sets_anew(const struct node *extra, const struct node *main, const char *key)
@@ -189,7 +189,7 @@ static void load_extra(struct option_loader *ld, const struct node *main, const 
 	struct item *items;
 
 	if (extra->kind != NODE_MAP) {
-		option_load(ld, &schema_autocert, extra, NULL); /* says so */
+		option_want_kind(ld, extra, NODE_MAP); /* says so */
 		return;
 	}
 	if (!is_set(extra, "cert_path") || !is_set(extra, "key_path"))
@@ -268,7 +268,7 @@ void providers_load(struct option_loader *ld, const struct node *root, struct co
 	bool is_map = node && node->kind == NODE_MAP;
 
 	if (node && !is_map)
-		option_load(ld, &schema_autocert, node, NULL); /* says so */
+		option_want_kind(ld, node, NODE_MAP); /* says so */
 	if (extra && extra->kind != NODE_LIST) {
 		in = option_enter(ld, ".extra");
 		option_problem(ld, extra, "takes a list of maps of keys");
@@ -316,7 +316,7 @@ size_t conf_provider_words(enum conf_provider provider, const char **out, size_t
 	size_t n = 0;
 
 	for (const struct option_word *w = find_row("provider")->words; w->name; w++) {
-		if (w->later || w->value != (int)provider)
+		if (w->value != (int)provider)
 			continue;
 		if (n < max)
 			out[n] = w->name;

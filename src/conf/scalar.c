@@ -19,11 +19,6 @@ void scalar_clear(struct scalar *v)
 	*v = (struct scalar){0};
 }
 
-bool scalar_equal(const struct scalar *a, const struct scalar *b)
-{
-	return a->n == b->n && !strcmp(a->text ? a->text : "", b->text ? b->text : "");
-}
-
 static const struct option_word *find_word(const struct option_word *words, const char *text)
 {
 	for (; words && words->name; words++)
@@ -42,17 +37,13 @@ static int read_word(
 	size_t n = 0;
 
 	str_escape(shown, sizeof(shown), text, strlen(text));
-	if (word && word->later)
-		return error_set(err, "\"%s\" is not supported yet", shown);
 	if (word) {
 		v->n = word->value;
 		return 0;
 	}
-	str_add(&list, "", 0);
 	for (word = row->words; word->name; word++) {
 		names[n++] = word->name;
-		if (!word->later)
-			str_addf(&list, "%s%s", list.len ? ", " : "", word->name);
+		str_addf(&list, "%s%s", list.len ? ", " : "", word->name);
 	}
 	near = str_nearest(text, names, n);
 	if (near)

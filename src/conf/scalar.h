@@ -20,7 +20,6 @@ bool scalar_read(const struct option_loader *ld, const struct option *row, const
 /* Moves the value to where the row says. */
 void scalar_store(
 	const struct option_loader *ld, const struct option *row, struct scalar *v, void *target);
-bool scalar_equal(const struct scalar *a, const struct scalar *b); /* text and numbers */
 void scalar_clear(struct scalar *v);
 
 #endif

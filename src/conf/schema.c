@@ -25,8 +25,6 @@
 	{                                                                                          \
 		.key = name, .type = OPTION_##kind, __VA_ARGS__                                    \
 	}
-/* An option whose feature comes later. */
-#define LATER(name, kind, ...) ROW(name, kind, .flags = OPTION_LATER, __VA_ARGS__)
 #define MAP(name, struct_, where)                                                                  \
 	const struct option_map schema_##name = {                                                  \
 		.rows = name##_rows,                                                               \
@@ -35,8 +33,6 @@
 		.place = where,                                                                    \
 	};                                                                                         \
 	_Static_assert(sizeof(name##_rows) / sizeof(name##_rows[0]) <= OPTION_MAX_ROWS, "rows")
-/* A map all of whose rows come later: nothing is filled. */
-#define LATER_MAP(name) MAP(name, char, OPTION_NO_PLACE)
 
 /* --- checks of single values --- */
 
@@ -261,63 +257,60 @@ static int check_server_address(const struct address *a, struct error *err)
 
 /* --- words --- */
 
-static const struct option_word auto_words[] = {{"auto", 0, false}, {0}};
-static const struct option_word log_level_words[] = {{"error", LOG_ERROR, false},
-	{"warn", LOG_WARN, false}, {"info", LOG_INFO, false}, {"debug", LOG_DEBUG, false}, {0}};
-static const struct option_word log_format_words[] = {
-	{"text", LOG_TEXT, false}, {"json", LOG_JSON, false}, {0}};
-static const struct option_word redirect_words[] = {{"https", 1, false}, {0}};
+static const struct option_word auto_words[] = {{"auto", 0}, {0}};
+static const struct option_word log_level_words[] = {
+	{"error", LOG_ERROR}, {"warn", LOG_WARN}, {"info", LOG_INFO}, {"debug", LOG_DEBUG}, {0}};
+static const struct option_word log_format_words[] = {{"text", LOG_TEXT}, {"json", LOG_JSON}, {0}};
+static const struct option_word redirect_words[] = {{"https", 1}, {0}};
 static const struct option_word version_words[] = {
-	{"1.2", 0x0303, false}, {"1.3", 0x0304, false}, {0}}; /* TLS1_2_VERSION, TLS1_3_VERSION */
+	{"1.2", 0x0303}, {"1.3", 0x0304}, {0}}; /* TLS1_2_VERSION, TLS1_3_VERSION */
 /* These three in their enum's order. */
-static const struct option_word balance_words[] = {{"round_robin", BALANCE_ROUND_ROBIN, false},
-	{"least_conn", BALANCE_LEAST_CONN, false}, {"random", BALANCE_RANDOM, false},
-	{"source", BALANCE_SOURCE, false}, {0}};
+static const struct option_word balance_words[] = {{"round_robin", BALANCE_ROUND_ROBIN},
+	{"least_conn", BALANCE_LEAST_CONN}, {"random", BALANCE_RANDOM}, {"source", BALANCE_SOURCE},
+	{0}};
 static const struct option_word route_tls_words[] = {
-	{"terminate", ROUTE_TERMINATE, false}, {"passthrough", ROUTE_PASSTHROUGH, false}, {0}};
-static const struct option_word proxy_words[] = {{"none", PROXY_PROTOCOL_NONE, false},
-	{"v1", PROXY_PROTOCOL_V1, false}, {"v2", PROXY_PROTOCOL_V2, false}, {0}};
-static const struct option_word health_words[] = {{"none", HEALTH_NONE, false},
-	{"tcp", HEALTH_TCP, false}, {"tls", HEALTH_TLS, false}, {"http", HEALTH_HTTP, false}, {0}};
-static const struct option_word health_method_words[] = {{"GET", HEALTH_GET, false},
-	{"HEAD", HEALTH_HEAD, false}, {"OPTIONS", HEALTH_OPTIONS, false}, {0}};
-static const struct option_word client_auth_words[] = {{"none", CLIENT_AUTH_NONE, false},
-	{"optional", CLIENT_AUTH_OPTIONAL, false}, {"require", CLIENT_AUTH_REQUIRE, false}, {0}};
-static const struct option_word key_type_words[] = {{"EC256", KEY_EC256, false},
-	{"EC384", KEY_EC384, false}, {"RSA2048", KEY_RSA2048, false},
-	{"RSA3072", KEY_RSA3072, false}, {"RSA4096", KEY_RSA4096, false}, {0}};
+	{"terminate", ROUTE_TERMINATE}, {"passthrough", ROUTE_PASSTHROUGH}, {0}};
+static const struct option_word proxy_words[] = {
+	{"none", PROXY_PROTOCOL_NONE}, {"v1", PROXY_PROTOCOL_V1}, {"v2", PROXY_PROTOCOL_V2}, {0}};
+static const struct option_word health_words[] = {{"none", HEALTH_NONE}, {"tcp", HEALTH_TCP},
+	{"tls", HEALTH_TLS}, {"http", HEALTH_HTTP}, {0}};
+static const struct option_word health_method_words[] = {
+	{"GET", HEALTH_GET}, {"HEAD", HEALTH_HEAD}, {"OPTIONS", HEALTH_OPTIONS}, {0}};
+static const struct option_word client_auth_words[] = {{"none", CLIENT_AUTH_NONE},
+	{"optional", CLIENT_AUTH_OPTIONAL}, {"require", CLIENT_AUTH_REQUIRE}, {0}};
+static const struct option_word key_type_words[] = {{"EC256", KEY_EC256}, {"EC384", KEY_EC384},
+	{"RSA2048", KEY_RSA2048}, {"RSA3072", KEY_RSA3072}, {"RSA4096", KEY_RSA4096}, {0}};
 /* Of several words of a provider the first is its name. */
 static const struct option_word provider_words[] = {
-	{"local", PROVIDER_LOCAL, false},
-	{"pseudo", PROVIDER_PSEUDO, false},
-	{"rfc2136", PROVIDER_RFC2136, false},
-	{"dnsupdate", PROVIDER_RFC2136, false},
-	{"cloudflare", PROVIDER_CLOUDFLARE, false},
-	{"route53", PROVIDER_ROUTE53, false},
-	{"digitalocean", PROVIDER_DIGITALOCEAN, false},
-	{"godaddy", PROVIDER_GODADDY, false},
-	{"ovh", PROVIDER_OVH, false},
-	{"clouddns", PROVIDER_CLOUDDNS, false},
-	{"gcloud", PROVIDER_GCLOUD, false},
-	{"googlecloud", PROVIDER_GCLOUD, false},
-	{"googleclouddns", PROVIDER_GCLOUD, false},
-	{"clouddns_cz", PROVIDER_CLOUDDNS_CZ, false},
-	{"vshosting", PROVIDER_CLOUDDNS_CZ, false},
-	{"azuredns", PROVIDER_AZUREDNS, false},
-	{"azure", PROVIDER_AZUREDNS, false},
-	{"duckdns", PROVIDER_DUCKDNS, false},
-	{"acmedns", PROVIDER_ACMEDNS, false},
-	{"acme-dns", PROVIDER_ACMEDNS, false},
-	{"httpreq", PROVIDER_HTTPREQ, false},
-	{"webhook", PROVIDER_HTTPREQ, false},
-	{"exec", PROVIDER_EXEC, false},
+	{"local", PROVIDER_LOCAL},
+	{"pseudo", PROVIDER_PSEUDO},
+	{"rfc2136", PROVIDER_RFC2136},
+	{"dnsupdate", PROVIDER_RFC2136},
+	{"cloudflare", PROVIDER_CLOUDFLARE},
+	{"route53", PROVIDER_ROUTE53},
+	{"digitalocean", PROVIDER_DIGITALOCEAN},
+	{"godaddy", PROVIDER_GODADDY},
+	{"ovh", PROVIDER_OVH},
+	{"clouddns", PROVIDER_CLOUDDNS},
+	{"gcloud", PROVIDER_GCLOUD},
+	{"googlecloud", PROVIDER_GCLOUD},
+	{"googleclouddns", PROVIDER_GCLOUD},
+	{"clouddns_cz", PROVIDER_CLOUDDNS_CZ},
+	{"vshosting", PROVIDER_CLOUDDNS_CZ},
+	{"azuredns", PROVIDER_AZUREDNS},
+	{"azure", PROVIDER_AZUREDNS},
+	{"duckdns", PROVIDER_DUCKDNS},
+	{"acmedns", PROVIDER_ACMEDNS},
+	{"acme-dns", PROVIDER_ACMEDNS},
+	{"httpreq", PROVIDER_HTTPREQ},
+	{"webhook", PROVIDER_HTTPREQ},
+	{"exec", PROVIDER_EXEC},
 	{0},
 };
-static const struct option_word notify_words[] = {{"webhook", NOTIFY_WEBHOOK, false},
-	{"gotify", NOTIFY_GOTIFY, false}, {"ntfy", NOTIFY_NTFY, false}, {0}};
-static const struct option_word notify_format_words[] = {
-	{"markdown", 0, false}, {"plain", 1, false}, {0}};
-static const struct option_word notify_template_words[] = {{"discord", 1, false}, {0}};
+static const struct option_word notify_words[] = {
+	{"webhook", NOTIFY_WEBHOOK}, {"gotify", NOTIFY_GOTIFY}, {"ntfy", NOTIFY_NTFY}, {0}};
+static const struct option_word notify_format_words[] = {{"markdown", 0}, {"plain", 1}, {0}};
+static const struct option_word notify_template_words[] = {{"discord", 1}, {0}};
 
 /* --- the top level's maps --- */
 
