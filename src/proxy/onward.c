@@ -23,11 +23,7 @@
 
 struct onward_pool {
 	struct sessions *sessions;
-	/* One callback's input and output; nothing lies here between two. */
-	const unsigned char *in; /* received, not yet taken by SSL_read() */
-	size_t in_len;
-	size_t out_len;
-	unsigned char out[SCRATCH_SEND]; /* encrypted, until the one send() */
+	struct wire wire;
 };
 
 struct onward {
@@ -38,75 +34,36 @@ struct onward {
 	bool of_client; /* the name that was asked for is the client's choice */
 };
 
-/* --- the BIO: as relay.c's it never asks to write later --- */
-
 /* -1 when the connection is gone. */
 static int flush(struct session *s)
 {
-	struct onward_pool *pool = s->worker->onward;
-	size_t n = pool->out_len;
-	int rc;
+	struct wire *w = &s->worker->onward->wire;
 
-	pool->out_len = 0;
-	if (!n || s->refused || s->backend.finish || s->backend.fd < 0)
-		return 0;
-	rc = conn_send(&s->backend, pool->out, n);
-	if (rc == 1)
-		conn_pause(&s->client);
-	if (conn_queued(&s->backend) > ANSWERS_MAX) /* it asks for answers that it does not read */
-		conn_pause(&s->backend);
-	return rc < 0 ? -1 : 0;
+	if (s->refused || s->backend.finish || s->backend.fd < 0)
+		w->out_len = 0;
+	return wire_flush(w, &s->backend, &s->client);
 }
 
-static void flush_or_refuse(struct session *s)
+/* 0: that the server takes no more is no error of SSL's, it may have answered before. */
+static int flush_or_refuse(struct session *s)
 {
 	if (flush(s) < 0)
 		relay_refused(s, errno);
+	return 0;
 }
 
 static int bio_write(BIO *b, const char *data, int len)
 {
 	struct session *s = BIO_get_data(b);
-	struct onward_pool *pool = s->worker->onward;
-	size_t left = (size_t)len;
 
-	BIO_clear_retry_flags(b);
-	while (left) {
-		size_t room = sizeof(pool->out) - pool->out_len, n = left < room ? left : room;
-
-		memcpy(pool->out + pool->out_len, data, n);
-		pool->out_len += n;
-		data += n;
-		left -= n;
-		if (pool->out_len == sizeof(pool->out))
-			flush_or_refuse(s);
-	}
-	return len;
+	return wire_write(&s->worker->onward->wire, b, data, len, flush_or_refuse, s);
 }
 
-static int bio_read(BIO *b, char *out, int size)
+static int bio_read(BIO *b, char *data, int size)
 {
 	struct session *s = BIO_get_data(b);
-	struct onward_pool *pool = s->worker->onward;
-	size_t n = pool->in_len < (size_t)size ? pool->in_len : (size_t)size;
 
-	BIO_clear_retry_flags(b);
-	if (!n) {
-		BIO_set_retry_read(b);
-		return -1;
-	}
-	memcpy(out, pool->in, n);
-	pool->in += n;
-	pool->in_len -= n;
-	return (int)n;
-}
-
-static long bio_ctrl(BIO *b, int cmd, long num, void *ptr)
-{
-	(void)b;
-	(void)num;
-	(void)ptr;
-	return cmd == BIO_CTRL_FLUSH;
+	return wire_read(&s->worker->onward->wire, b, data, size);
 }
 
 static BIO_METHOD *method;
@@ -114,23 +71,13 @@ static pthread_once_t method_once = PTHREAD_ONCE_INIT;
 
 static void make_method(void)
 {
-	method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "lintel onward");
-	if (!method || !BIO_meth_set_write(method, bio_write) ||
-		!BIO_meth_set_read(method, bio_read) || !BIO_meth_set_ctrl(method, bio_ctrl))
-		abort();
+	method = wire_method("lintel onward", bio_read, bio_write);
 }
 
 static BIO *bio_new(struct session *s)
 {
-	BIO *bio;
-
 	pthread_once(&method_once, make_method);
-	bio = BIO_new(method);
-	if (!bio)
-		abort();
-	BIO_set_data(bio, s);
-	BIO_set_init(bio, 1);
-	return bio;
+	return wire_bio(method, s);
 }
 
 /* --- relaying --- */
@@ -164,7 +111,7 @@ static void from_server(struct session *s)
 	SSL *ssl = s->onward->ssl;
 	size_t have = 0;
 
-	while (w->onward->in_len || SSL_has_pending(ssl)) {
+	while (w->onward->wire.in_len || SSL_has_pending(ssl)) {
 		int n = SSL_read(ssl, w->plain + have, (int)(SCRATCH_PLAIN - have));
 
 		if (n <= 0) {
@@ -260,13 +207,13 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n > 0) {
-		w->onward->in = w->recv;
-		w->onward->in_len = (size_t)n;
+		w->onward->wire.in = w->recv;
+		w->onward->wire.in_len = (size_t)n;
 		if (s->state == SESSION_CONNECTING)
 			step_handshake(s);
 		else
 			from_server(s);
-		w->onward->in_len = w->onward->out_len = 0;
+		w->onward->wire.in_len = w->onward->wire.out_len = 0;
 	} else if (s->state == SESSION_CONNECTING) {
 		fail(s, "the TLS handshake",
 			n ? strerror(errno) : "the server closed the connection");

@@ -63,10 +63,11 @@ void origin_expire(struct session *s)
 /* Keeps as much of the input as a header could take. */
 static void add_part(struct origin *o, const struct worker *w)
 {
-	size_t room = PPROTO_READ_MAX - o->part_len, n = w->in_len < room ? w->in_len : room;
+	size_t room = PPROTO_READ_MAX - o->part_len,
+	       n = w->wire.in_len < room ? w->wire.in_len : room;
 
 	o->part = mem_realloc_array(o->part, o->part_len + n, 1);
-	memcpy(o->part + o->part_len, w->in, n);
+	memcpy(o->part + o->part_len, w->wire.in, n);
 	o->part_len += n;
 }
 
@@ -80,7 +81,7 @@ bool origin_read(struct session *s)
 	int n = 0;
 
 	if (!before)
-		n = pproto_read(&ends, w->in, w->in_len, &err);
+		n = pproto_read(&ends, w->wire.in, w->wire.in_len, &err);
 	if (n == 0) {
 		add_part(o, w);
 		n = pproto_read(&ends, o->part, o->part_len, &err);
@@ -89,8 +90,8 @@ bool origin_read(struct session *s)
 		fail(s, &w->stats.proxy_headers_malformed, LOG_WARN, "malformed", err.text);
 	if (n <= 0)
 		return false;
-	w->in += (size_t)n - before;
-	w->in_len -= (size_t)n - before;
+	w->wire.in += (size_t)n - before;
+	w->wire.in_len -= (size_t)n - before;
 	free(o->part);
 	o->part = NULL;
 	o->part_len = 0;

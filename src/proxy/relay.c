@@ -13,13 +13,13 @@
 #include "proxy/onward.h"
 #include "tls/error.h"
 
-/* The BIO. It never asks to write later: what does not fit the scratch is sent or queued. */
-
 /* In front of what follows: their records were encrypted first. */
 static void release_tickets(struct session *s)
 {
-	memcpy(s->worker->send, s->tickets, s->tickets_len);
-	s->worker->out_len = s->tickets_len;
+	struct wire *w = &s->worker->wire;
+
+	memcpy(w->out, s->tickets, s->tickets_len);
+	w->out_len = s->tickets_len;
 	free(s->tickets);
 	s->tickets = NULL;
 }
@@ -27,48 +27,17 @@ static void release_tickets(struct session *s)
 static int bio_write(BIO *b, const char *data, int len)
 {
 	struct session *s = BIO_get_data(b);
-	struct worker *w = s->worker;
-	size_t left = (size_t)len;
 
-	BIO_clear_retry_flags(b);
 	if (s->tickets)
 		release_tickets(s);
-	while (left) {
-		size_t room = SCRATCH_SEND - w->out_len, n = left < room ? left : room;
-
-		memcpy(w->send + w->out_len, data, n);
-		w->out_len += n;
-		data += n;
-		left -= n;
-		if (w->out_len == SCRATCH_SEND && relay_flush(s) < 0)
-			return -1;
-	}
-	return len;
+	return wire_write(&s->worker->wire, b, data, len, relay_flush, s);
 }
 
-static int bio_read(BIO *b, char *out, int size)
+static int bio_read(BIO *b, char *data, int size)
 {
 	struct session *s = BIO_get_data(b);
-	struct worker *w = s->worker;
-	size_t n = w->in_len < (size_t)size ? w->in_len : (size_t)size;
 
-	BIO_clear_retry_flags(b);
-	if (!n) {
-		BIO_set_retry_read(b);
-		return -1;
-	}
-	memcpy(out, w->in, n);
-	w->in += n;
-	w->in_len -= n;
-	return (int)n;
-}
-
-static long bio_ctrl(BIO *b, int cmd, long num, void *ptr)
-{
-	(void)b;
-	(void)num;
-	(void)ptr;
-	return cmd == BIO_CTRL_FLUSH;
+	return wire_read(&s->worker->wire, b, data, size);
 }
 
 static BIO_METHOD *method;
@@ -76,23 +45,13 @@ static pthread_once_t method_once = PTHREAD_ONCE_INIT;
 
 static void make_method(void)
 {
-	method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "lintel");
-	if (!method || !BIO_meth_set_write(method, bio_write) ||
-		!BIO_meth_set_read(method, bio_read) || !BIO_meth_set_ctrl(method, bio_ctrl))
-		abort();
+	method = wire_method("lintel", bio_read, bio_write);
 }
 
 BIO *relay_bio_new(struct session *s)
 {
-	BIO *bio;
-
 	pthread_once(&method_once, make_method);
-	bio = BIO_new(method);
-	if (!bio)
-		abort();
-	BIO_set_data(bio, s);
-	BIO_set_init(bio, 1);
-	return bio;
+	return wire_bio(method, s);
 }
 
 /* The stream is not whole. */
@@ -104,28 +63,20 @@ void relay_cut(struct session *s, enum close_reason why)
 
 int relay_flush(struct session *s)
 {
-	struct worker *w = s->worker;
-	size_t n = w->out_len;
-	int rc;
+	struct wire *w = &s->worker->wire;
 
-	w->out_len = 0;
-	if (!n || s->client.finish) /* nothing follows close_notify */
-		return 0;
-	rc = conn_send(&s->client, w->send, n);
-	if (rc == 1)
-		conn_pause(&s->backend);
-	if (conn_queued(&s->client) > ANSWERS_MAX)
-		conn_pause(&s->client);
-	return rc < 0 ? -1 : 0;
+	if (s->client.finish) /* nothing follows close_notify */
+		w->out_len = 0;
+	return wire_flush(w, &s->client, &s->backend);
 }
 
 void relay_hold_tickets(struct session *s)
 {
-	struct worker *w = s->worker;
+	struct wire *w = &s->worker->wire;
 
 	if (!w->out_len)
 		return;
-	s->tickets = mem_dup(w->send, w->out_len);
+	s->tickets = mem_dup(w->out, w->out_len);
 	s->tickets_len = w->out_len;
 	w->out_len = 0;
 }
@@ -294,7 +245,7 @@ void relay_from_client(struct session *s)
 	struct worker *w = s->worker;
 	size_t have = 0;
 
-	while (w->in_len || SSL_has_pending(s->ssl)) {
+	while (w->wire.in_len || SSL_has_pending(s->ssl)) {
 		int n = SSL_read(s->ssl, w->plain + have, (int)(SCRATCH_PLAIN - have));
 
 		if (n <= 0) {

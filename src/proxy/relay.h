@@ -7,10 +7,6 @@
 #include "proxy/session.h"
 
 #define RECORD_MAX (16u << 10) /* plain bytes of a TLS record (RFC 8446, section 5.1) */
-/* Queued for a peer, above what the other's bytes can come to: its own records ask for answers
- * (KeyUpdate, refused renegotiation) that it does not read. */
-#define ANSWERS_MAX SCRATCH_SEND
-
 BIO *relay_bio_new(struct session *s);
 
 /* What SSL wrote in this callback goes out in one send(). -1 when the client is gone. */

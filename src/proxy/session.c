@@ -108,8 +108,8 @@ static void session_end(struct session *s, bool reset, enum close_reason why)
 	/* With bytes for it lost, a FIN would let the server take what it has for the whole. */
 	conn_close(&s->backend, reset || conn_queued(&s->backend));
 	limits_leave(s);
-	w->out_len = 0;
-	w->in_len = 0;
+	w->wire.out_len = 0;
+	w->wire.in_len = 0;
 	TAILQ_REMOVE(&w->sessions, s, link);
 	TAILQ_INSERT_TAIL(&w->dead, s, link);
 	stats_count(&w->stats.closed, 1);
@@ -236,7 +236,7 @@ static void pass_through(struct session *s, const unsigned char *data, size_t le
 {
 	SSL_free(s->ssl);
 	s->ssl = NULL;
-	s->worker->in_len = 0;
+	s->worker->wire.in_len = 0;
 	if (!limits_admit_to_route(s)) {
 		session_close(s, CLOSE_LIMIT);
 		return;
@@ -349,15 +349,17 @@ static bool session_begin(struct session *s)
  * true. */
 static bool take_first_bytes(struct session *s)
 {
+	struct wire *w = &s->worker->wire;
+
 	if (s->state == SESSION_HEADER) {
 		if (!origin_read(s) || !session_begin(s))
 			return false;
 	}
 	if (session_is_plain(s)) {
-		plain_take(s, s->worker->in, s->worker->in_len);
+		plain_take(s, w->in, w->in_len);
 		return false;
 	}
-	return s->state == SESSION_HANDSHAKE && step_handshake(s, s->worker->in, s->worker->in_len);
+	return s->state == SESSION_HANDSHAKE && step_handshake(s, w->in, w->in_len);
 }
 
 static void on_client_readable(evutil_socket_t fd, short what, void *arg)
@@ -376,11 +378,11 @@ static void on_client_readable(evutil_socket_t fd, short what, void *arg)
 	} else if (!s->ssl && s->state > SESSION_HANDSHAKE) {
 		relay_pass_on(s, w->recv, (size_t)n);
 	} else {
-		w->in = w->recv;
-		w->in_len = (size_t)n;
+		w->wire.in = w->recv;
+		w->wire.in_len = (size_t)n;
 		if (s->state > SESSION_HANDSHAKE || take_first_bytes(s))
 			relay_from_client(s);
-		w->in_len = 0;
+		w->wire.in_len = 0;
 	}
 	session_settle(s);
 }

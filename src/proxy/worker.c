@@ -412,7 +412,6 @@ struct worker *worker_start(size_t index, struct snapshot *first, atomic_uint_fa
 	w->cache = cert_cache_new(CACHE_MAX);
 	w->recv = mem_alloc(SCRATCH_RECV);
 	w->plain = mem_alloc(SCRATCH_PLAIN);
-	w->send = mem_alloc(SCRATCH_SEND);
 	if (make_loop(w, err) < 0) /* the process ends: nothing is worth freeing */
 		return NULL;
 	rc = pthread_create(&w->thread, NULL, run_worker, w);
@@ -443,6 +442,5 @@ void worker_join(struct worker *w)
 	onward_pool_free(w->onward);
 	free(w->recv);
 	free(w->plain);
-	free(w->send);
 	free(w);
 }

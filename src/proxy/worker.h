@@ -14,10 +14,10 @@
 #include "proxy/snapshot.h"
 #include "proxy/stats.h"
 #include "proxy/wheel.h"
+#include "proxy/wire.h"
 
-#define SCRATCH_RECV  (64u << 10)  /* bytes that one recv() may bring */
-#define SCRATCH_PLAIN (96u << 10)  /* decrypted out of one, and a partial record from before */
-#define SCRATCH_SEND  (128u << 10) /* encrypted, until the one send() of a callback */
+#define SCRATCH_RECV  (64u << 10) /* bytes that one recv() may bring */
+#define SCRATCH_PLAIN (96u << 10) /* decrypted out of one, and a partial record from before */
 
 struct session;
 struct worker;
@@ -62,10 +62,8 @@ struct worker {
 	} log;
 
 	/* One callback's input and output; nothing lies here between two. */
-	const unsigned char *in; /* received, not yet taken by SSL_read() */
-	size_t in_len;
-	size_t out_len;
-	unsigned char *recv, *plain, *send;
+	unsigned char *recv, *plain;
+	struct wire wire; /* of clients */
 };
 
 /* What control posts to a worker's inbox. */
