@@ -50,7 +50,8 @@ struct control {
 	struct admin *admin;
 	struct worker **workers;
 	size_t n_workers, n_ended;
-	size_t unseen; /* publications that workers have not taken up yet */
+	size_t unseen;        /* publications that workers have not taken up yet */
+	struct certs *served; /* the newest table that every worker has taken up */
 	atomic_uint_fast64_t connections;
 	uint64_t fds_for_sessions; /* descriptors that sessions may use, two each */
 	int lock;
@@ -295,6 +296,12 @@ static void on_stop(evutil_socket_t signum, short what, void *arg)
 		event_add(c->ev_drained, &drain);
 }
 
+static void note_served(struct control *c)
+{
+	certs_unref(c->served);
+	c->served = certs_ref(c->snapshot->certs);
+}
+
 static void on_workers_home(evutil_socket_t fd, short what, void *arg)
 {
 	struct control *c = arg;
@@ -312,8 +319,10 @@ static void on_workers_home(evutil_socket_t fd, short what, void *arg)
 			c->unseen--;
 		free(r);
 	}
-	if (!c->unseen)
+	if (!c->unseen) {
+		note_served(c);
 		reloader_taken_up(&c->reloader);
+	}
 	if (c->n_ended == c->n_workers)
 		event_base_loopbreak(c->base);
 }
@@ -362,7 +371,7 @@ static void admin_get_unready(void *arg, struct problems *reasons)
 	struct control *c = arg;
 
 	admin_get_view(c);
-	view_unready(&c->view, reasons);
+	view_unready(&c->view, c->served, reasons);
 }
 
 static void admin_set_mode(void *arg, size_t route, size_t server, enum server_mode mode)
@@ -471,6 +480,7 @@ static bool end(struct control *c)
 	notices_clear(&c->notices);
 	resolver_free(c->resolver);
 	health_free(c->health);
+	certs_unref(c->served);
 	snapshot_unref(c->snapshot);
 	servers_clear(&c->servers);
 	crowds_clear(&c->crowds);
@@ -536,6 +546,7 @@ static int start_threads(struct control *c, struct built *b, struct error *err)
 	c->snapshot = make_snapshot(c, b, tickets);
 	health_update(c->health, c->conf, c->snapshot->routes);
 	renewals_set_certs(&c->renewals, c->snapshot->certs);
+	note_served(c); /* workers begin with it */
 	c->workers = mem_zalloc((size_t)c->conf->workers * sizeof(*c->workers));
 	for (; c->n_workers < (size_t)c->conf->workers; c->n_workers++) {
 		c->workers[c->n_workers] = worker_start(c->n_workers, snapshot_ref(c->snapshot),

@@ -135,7 +135,7 @@ static void add_dead_route(const struct admin_route *r, struct problems *reasons
 	str_clear(&states);
 }
 
-void view_unready(const struct view *v, struct problems *reasons)
+void view_unready(const struct view *v, const struct certs *served, struct problems *reasons)
 {
 	const struct admin_view *s = &v->shown;
 
@@ -148,7 +148,7 @@ void view_unready(const struct view *v, struct problems *reasons)
 		const struct conf_autocert *a = &s->conf->providers[i];
 
 		for (size_t d = 0; d < a->domains.n; d++)
-			if (!covered(s->certs, a->domains.v[d]))
+			if (!covered(served, a->domains.v[d]))
 				problems_add(reasons, "autocert: %s: no certificate for %s",
 					a->name, a->domains.v[d]);
 	}
