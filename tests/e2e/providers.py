@@ -140,7 +140,7 @@ class Suite:
         if not self.single:
             assert api.values(NAME) == [FOREIGN]
             api.unplant(NAME, FOREIGN)
-        self.expect_no_secret(daemon.log)
+        self.expect_no_secret(daemon.said())
         for path in (daemon.dir / "state").rglob("*.json"):
             self.expect_no_secret(path.read_text())
 

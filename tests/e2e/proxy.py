@@ -258,6 +258,17 @@ class Lintel:
         except TimeoutError as e:
             raise AssertionError(f"{e}\n{self.log}") from None
 
+    def says(self, *texts):
+        """Waits until the log holds each of these: its lines are written by a thread of its own, some
+        time after what they tell of."""
+        for text in texts:
+            self.wait_log(re.escape(text))
+
+    def said(self):
+        """Stops it. All that it has said: only then can one tell what it has not."""
+        assert self.stop() == 0
+        return self.log
+
     def get(self, path, method="GET", headers=None, body=None, timeout=20):
         """A request to the admin listener."""
         if self.admin.startswith("unix:"):

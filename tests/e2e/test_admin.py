@@ -187,8 +187,8 @@ def test_token(front):
     assert daemon.post("/api/v1/reload").status == 401
     assert daemon.post("/api/v1/reload", headers=bearer).status == 200
     assert proxy.command("status", "-c", daemon.file).returncode == 0
-    assert TOKEN not in daemon.log
     assert TOKEN not in daemon.get("/api/v1/status", headers=bearer).text
+    assert TOKEN not in daemon.said()
 
 
 def test_token_from_file_and_changed_by_reload(front):

@@ -187,7 +187,7 @@ def test_a_profile_that_is_unknown(run, testbed):
     config = proxy.basic(["127.0.0.1:1"])
     config["autocert"] = bed.autocert(["example.test"], profile="none-such")
     daemon = run(config)
-    assert 'does not know the profile "none-such"' in daemon.log
+    daemon.says('does not know the profile "none-such"')
     done = proxy.command("check", "--acme", "-c", daemon.file)
     assert done.returncode == 0, done.stderr
     assert 'does not know the profile "none-such": orders go on without one' in done.stderr

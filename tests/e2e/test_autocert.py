@@ -278,7 +278,7 @@ def test_preferred_chain(run, testbed):
     assert daemon.post("/api/v1/reload").status == 200
     assert proxy.command("renew", "main", "-c", daemon.file).returncode == 0
     served(daemon, bed, "example.test")
-    assert "No Such Root" in daemon.log
+    daemon.says("No Such Root")
 
 
 @pytest.mark.short
@@ -293,7 +293,7 @@ def test_domains_that_are_added(run, testbed):
     daemon.change(autocert=bed.autocert(["example.test"]))
     assert daemon.post("/api/v1/reload").status == 200
     assert orders(bed) == 2
-    assert "lacks more.example.test" in daemon.log
+    daemon.says("lacks more.example.test")
 
 
 def test_a_pair_that_is_broken_is_got_again(run, testbed):
@@ -360,7 +360,7 @@ def test_an_account_key_that_is_corrupt(run, testbed):
     assert done.returncode == 0, done.stdout
     assert "account registered" in done.stdout
     assert [p.read_text() for p in key.parent.glob("acme_*.broken-*")] == ["rubbish"]
-    assert "is kept as" in daemon.log
+    daemon.says("is kept as")
 
 
 def test_an_older_account_key(run, testbed):
@@ -439,7 +439,7 @@ def test_dns_that_fails(run, testbed, what):
     assert bed.leftovers() == ""
     told = proxy.command("certs", "-c", daemon.file).stdout
     assert failure["message"] in told and "tried again" in told
-    assert re.search(r"error .*autocert: main: .*example\.test.* failed: ", daemon.log)
+    daemon.wait_log(r"error .*autocert: main: .*example\.test.* failed: ")
     mark = daemon.dir / "state/certs/.last_failure-68435196b59a"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", mark.read_text())
     assert mark.stat().st_mode & 0o777 == 0o600
@@ -457,7 +457,7 @@ def test_dns_that_fails(run, testbed, what):
     assert daemon.post("/api/v1/reload").status == 200
     wait_ready(daemon)
     assert not mark.exists()
-    assert bed.tsig_secret not in daemon.log
+    assert bed.tsig_secret not in daemon.said()
 
 
 def test_rejected_identifier(run, testbed):
@@ -471,7 +471,7 @@ def test_rejected_identifier(run, testbed):
     assert "blocked.example.test" in failure["message"]
     assert failure["retry_at"] - failure["time"] >= 86400
     served(daemon, bed, "www.example.test")  # the old one
-    assert re.search(r"warn .*autocert: main: renewing the certificate of www\.example", daemon.log)
+    daemon.wait_log(r"warn .*autocert: main: renewing the certificate of www\.example")
 
 
 def test_everything_down_at_start(run, testbed):
@@ -507,7 +507,7 @@ def test_stop_in_the_middle(run, testbed, figure):
     config = configure(bed, propagation={"servers": [bed.dns_server, never], "timeout": "5m"})
     config["limits"] = {"drain": "1s"}
     daemon = run(config, ready="healthz")
-    proxy.wait_until("the records are out", lambda: " has all 2 records" in daemon.log)
+    daemon.says(" has all 2 records")
     began = time.monotonic()
     assert daemon.stop() == 0
     figure("stop in the middle of an order", f"{time.monotonic() - began:.2f} s")
@@ -516,8 +516,8 @@ def test_stop_in_the_middle(run, testbed, figure):
     assert state["order"] and not state.get("failure")
     daemon.change(autocert=config["autocert"])
     daemon.start()
-    proxy.wait_until("the records are out again", lambda: daemon.log.count(" has all 2 records") == 2)
-    assert "going on with the open order" in daemon.log
+    daemon.wait_log(" has all 2 records", 2)
+    daemon.says("going on with the open order")
     assert orders(bed) == 1
 
 

@@ -95,7 +95,7 @@ def test_first_of_two_wins(front, ca):
     daemon = front([one.entry, two.entry])
     assert served(daemon, "a.example") == one.der
     assert served(daemon, "b.example") == two.der
-    lines = [line for line in daemon.log.splitlines() if " warn " in line and "a.example" in line]
+    lines = [line for line in daemon.said().splitlines() if " warn " in line and "a.example" in line]
     assert len(lines) == 1
 
 

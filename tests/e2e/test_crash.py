@@ -119,7 +119,7 @@ def test_stop_when_the_name_server_is_silent(run, ca, updates, figure):
     config = configure(ca, options=options, propagation=propagation)
     config["limits"] = {"drain": "1s"}
     daemon = run(config, ready="healthz")
-    proxy.wait_until("the records are out", lambda: " has all 2 records" in daemon.log)
+    daemon.says(" has all 2 records")
     updates.before = lambda number: threading.Event().wait()
     began = time.monotonic()
     assert daemon.stop() == 0

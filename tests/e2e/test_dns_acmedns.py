@@ -76,7 +76,7 @@ class TestAcmedns(providers.Suite):
         bed.verify(daemon.dir / "state/certs/cert.crt", ["example.test", "*.example.test"])
         assert len(api.values(NAME)) == 2 and not set(api.values(NAME)) & set(VALUES)
         assert len(api.requests) == 2
-        self.expect_no_secret(daemon.log)
+        self.expect_no_secret(daemon.said())
         for path in (daemon.dir / "state").rglob("*.json"):
             self.expect_no_secret(path.read_text())
 
@@ -203,7 +203,7 @@ class TestAcmedns(providers.Suite):
         bed.verify(daemon.dir / "state/certs/cert.crt", domains)
         kept = json.loads((daemon.dir / "state/acme-dns.json").read_text())
         assert set(kept) == {"www.example.test"}
-        assert kept["www.example.test"]["password"] not in daemon.log
+        assert kept["www.example.test"]["password"] not in daemon.said()
 
     def test_refused_registration(self, dns, api, storage):
         options = {"api_base": api.url, "storage_path": str(storage), "allow_list": "here"}

@@ -217,7 +217,7 @@ def test_one_at_a_time(run, bed, program):
         for name in "abc"
     ]
     daemon = run(configure(bed, program, domains=["main.example.test"], extra=extra))
-    assert "failed" not in daemon.log
+    assert "failed" not in daemon.said()
     calls = [tuple(words[:2]) for words in program.calls]
     assert len(calls) == len(set(calls)) == 8
 
@@ -412,7 +412,7 @@ def test_output(run, bed, program):
         "seq 100000; fi"
     )
     daemon = run(configure(bed, program, domains=["flood.example.test"]))
-    lines = [line for line in daemon.log.splitlines() if f"exec: {program.path}: " in line]
+    lines = [line for line in daemon.said().splitlines() if f"exec: {program.path}: " in line]
     said = [re.sub(r"^\S+ (\w+) +exec: \S+ ", r"\1 ", line) for line in lines]
     assert said[:3] == ["debug out", "info err", "info 2026-01-01T00:00:00.000Z error forged"]
     assert said[3] == "info \\x1b[2J"
@@ -457,7 +457,7 @@ def test_environment_of_the_program(run, bed, program):
     assert has.pop("PATH") == os.environ["PATH"]
     assert has.pop("HOME") == has.pop("PWD") == "/"
     assert set(has) <= {"_", "OLDPWD", "SHLVL"} | {key for key in os.environ if key.startswith("EXEC_")}
-    assert SECRET not in daemon.log
+    assert SECRET not in daemon.said()
 
 
 def status(pid):

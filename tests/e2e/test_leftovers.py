@@ -57,7 +57,7 @@ def test_states_that_nobody_owns(run, ca):
     assert (folder / "rubbish.json").read_text() == "{"
     assert [t["value"] for t in left(folder, "kept")["txt"]] == ["five"]
     assert re.findall(r'"(\w+)"', ca.bed.leftovers()) == ["six"]
-    warnings = [line for line in daemon.log.splitlines() if " warn " in line]
+    warnings = [line for line in daemon.said().splitlines() if " warn " in line]
     assert len(warnings) == 3
     kept = next(line for line in warnings if "kept.json" in line)
     for words in ('_acme-challenge.elsewhere.test "five" in zone elsewhere.test', "by hand"):
@@ -111,8 +111,7 @@ def test_records_that_cannot_be_removed(run, ca):
     daemon.stop()
     daemon.start()
     daemon.wait_log(f"debug .*{told}", 2)
-    assert len(re.findall(f"warn .*{told}", daemon.log)) == 1
-    daemon.stop()
+    assert len(re.findall(f"warn .*{told}", daemon.said())) == 1
     state = json.loads(path.read_text())
     state["txt_warned_at"] -= 86400
     path.write_text(json.dumps(state))

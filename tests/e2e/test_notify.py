@@ -122,7 +122,7 @@ def test_start_and_renewal(run, config, receive, ca):
     assert message["topic"] == "lintel"
     assert message["markdown"] is True
     assert ntfy.requests[0][1] == "/"
-    assert "notifications" not in daemon.log  # all went well
+    assert "notifications" not in daemon.said()  # all went well
 
 
 def test_payload_of_a_webhook(run, config, receive):
@@ -165,13 +165,10 @@ def test_failure_is_told_and_tried_again(run, config, receive):
     assert "Connection refused" in failed["message"]
     details = {field["name"]: field["value"] for field in failed["fields"]}
     assert details["valid until"] == "`there is no certificate yet`"
-    proxy.wait_until(
-        "the end of the tries", lambda: "is given up after 5 tries" in daemon.log, seconds=60
-    )
-    assert "notifications: refusing: HTTP 403: is its token right?" in daemon.log
+    daemon.says("is given up after 5 tries", "notifications: refusing: HTTP 403: is its token right?")
     assert len(refusing.bodies("renewal failed")) == 5
     assert len(hook.bodies("renewal failed")) == 3
-    shown = daemon.log + daemon.get("/api/v1/status").text + daemon.get("/metrics").text
+    shown = daemon.get("/api/v1/status").text + daemon.get("/metrics").text + daemon.said()
     assert "s-e-c-r-e-t" not in shown
     assert refusing.url not in shown
 
@@ -210,7 +207,7 @@ def test_nothing_waits_for_a_target(run, config, receive):
         # So many tries of two seconds are not done by then.
         assert not hook.bodies()
         daemon.signal(1)
-        proxy.wait_until("the reload", lambda: "reloaded" in daemon.log)
+        daemon.says("reloaded")
         assert not hook.bodies()
         daemon.signal(15)
         assert daemon.wait() == 0

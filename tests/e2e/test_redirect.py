@@ -172,7 +172,7 @@ def test_behind_a_proxy(front):
         assert location(answer_to(daemon.plain, three + request))
         first.sendall(request[5:])
         assert first.recv(65536).startswith(b"HTTP/1.1 308 ")
-    assert "203.0.113.1:40001: refused by limits.per_ip" in daemon.log
+    daemon.says("203.0.113.1:40001: refused by limits.per_ip")
 
 
 def test_reload(front):

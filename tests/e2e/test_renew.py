@@ -32,13 +32,16 @@ def extra(n):
 
 @pytest.fixture
 def daemon(run, serve):
-    """One that has its certificates, and is done with them."""
-    started = run(configure(serve, extra=[extra(1)]))
-    proxy.wait_until(
-        "nothing is renewed",
-        lambda: not [c for c in started.get("/api/v1/certs").json["certificates"] if c["renewing"]],
-    )
-    return started
+    return run(configure(serve, extra=[extra(1)]))
+
+
+def wait_idle(daemon):
+    """A certificate that one worker serves may still be on its way to the others."""
+
+    def idle():
+        return not [c for c in daemon.get("/api/v1/certs").json["certificates"] if c["renewing"]]
+
+    proxy.wait_until("nothing is renewed", idle)
 
 
 def der(daemon, name="a.example"):
@@ -115,6 +118,7 @@ def test_post(daemon):
     before = der(daemon)
     assert daemon.post("/api/v1/cert/renew", json.dumps({"name": "main"})).status == 202
     proxy.wait_until("it is swapped", lambda: der(daemon) != before)
+    wait_idle(daemon)
 
     answer = daemon.get("/api/v1/cert/renew", "POST", NDJSON, body="{}")
     assert answer.status == 200
@@ -247,9 +251,19 @@ def frame(opcode, payload, mask=b"\0\0\0\0", fin=0x80):
     return bytes([fin | opcode]) + length + mask + payload
 
 
-def test_ping(daemon):
+@pytest.fixture
+def patient(run, mock_ca, hold):
+    """A daemon with a certificate, whose next renewal lasts until hold.end.set()."""
+    config = proxy.basic(["127.0.0.1:1"])
+    config["autocert"] = mockca.autocert(mock_ca, ["example.test"])
+    started = run(config)
+    hold()
+    return started
+
+
+def test_ping(patient):
     pong = b"\x8a\x02hi"
-    assert pong in raw(daemon, frame(0x9, b"hi"), until=pong)
+    assert pong in raw(patient, frame(0x9, b"hi"), until=pong)
 
 
 @pytest.mark.parametrize(
@@ -262,12 +276,13 @@ def test_ping(daemon):
     ],
     ids=["utf-8", "unmasked", "opcode", "too long"],
 )
-def test_frames_that_are_wrong(daemon, frames, code):
+def test_frames_that_are_wrong(patient, hold, frames, code):
     """Closed with the code that says why; the renewal goes on."""
-    before = der(daemon)
-    assert struct.pack("!H", code) in raw(daemon, *frames)
-    proxy.wait_until("it is swapped", lambda: der(daemon) != before)
-    assert daemon.get("/healthz").status == 200
+    before = der(patient, "example.test")
+    assert struct.pack("!H", code) in raw(patient, *frames)
+    hold.end.set()
+    proxy.wait_until("it is swapped", lambda: der(patient, "example.test") != before)
+    assert patient.get("/healthz").status == 200
 
 
 def test_clients_that_leave(daemon):
