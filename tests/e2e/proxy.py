@@ -124,7 +124,8 @@ class Lintel:
         self.file = self.dir / "lintel.yaml"
         self.log_path = self.dir / "stderr"
         self.ready, self.wrap, self.preexec, self.check = ready, list(wrap), preexec, check
-        self.env = {**os.environ, **(env or {})}
+        late = {"LD_PRELOAD": os.environ["LINTEL_LATE"]} if "LINTEL_LATE" in os.environ else {}
+        self.env = {**os.environ, **late, **(env or {})}
         self.verb = list(verb)
         self.process = None
         self.config = None
