@@ -11,6 +11,7 @@ import pytest
 import client
 import mockca
 import proxy
+import testbed as testbeds
 from servers import says
 
 RENEWED = re.compile(r"is served$", re.MULTILINE)
@@ -341,6 +342,7 @@ def test_a_secret_that_is_gone_costs_only_its_own(run, testbed, tmp_path):
     daemon = run(config)
     served(daemon, bed, "extra.example.test")
     before = der(daemon, "example.test"), der(daemon, "extra.example.test")
+    testbeds.forget_account(daemon)
     secret.unlink()
     done = proxy.command("renew", "main", "-c", daemon.file)
     assert done.returncode == 0, done.stdout

@@ -8,6 +8,7 @@ import pytest
 import client
 import mockca
 import proxy
+import testbed as testbeds
 from mockca import Answer, problem
 
 
@@ -22,7 +23,9 @@ def daemon(run, ca):
     config = proxy.basic(["127.0.0.1:1"])
     config["log"] = {"level": "debug"}
     config["autocert"] = mockca.autocert(ca, ["example.test"])
-    return run(config)
+    started = run(config)
+    testbeds.forget_account(started)
+    return started
 
 
 def der(daemon):

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 import mockca
 import proxy
+import testbed as testbeds
 from test_autocert import state_file, wait_failed
 
 @pytest.fixture
@@ -115,6 +116,7 @@ def test_killed_while_a_good_one_is_renewed(run, ca):
     """The order that somebody forced is gone on with, though nothing else asks for it now."""
     daemon = run(configure(ca), check=False)
     daemon.wait_log("is served$")  # what is not written when it is killed never will be
+    testbeds.forget_account(daemon)
     before = orders(ca)
     at_a_challenge(daemon, ca)
     assert daemon.post("/api/v1/cert/renew", "{}").status == 202
@@ -290,6 +292,7 @@ def test_a_secret_file_that_returns(run, ca, tmp_path):
     secret = tmp_path / "secret"
     secret.write_text(ca.bed.tsig_secret)
     daemon = run(with_secret_file(ca, secret))
+    testbeds.forget_account(daemon)
     secret.unlink()
     assert proxy.command("renew", "main", "-c", daemon.file).returncode == 1
     assert str(secret) in wait_failed(daemon)["message"]

@@ -116,3 +116,10 @@ class Testbed:
             **more,
         }
         return {key: value for key, value in block.items() if value is not None}
+
+
+def forget_account(daemon):
+    """The next order is another account's, so that it has all to prove: a pebble that is told to use
+    no authorization again (--authz-reuse 0) does so with one name in a hundred all the same."""
+    (key,) = (daemon.dir / "state/certs").glob("acme_*.key")
+    key.unlink()
