@@ -59,6 +59,15 @@ __attribute__((format(printf, 3, 4))) static void problem(
 	option_leave(c->ld, before);
 }
 
+/* Whether an option is so by intent: given as this, or not at all. What leans on one that was
+ * refused is no problem of its own. */
+static bool is_meant(const struct node *map, const char *key, const char *word)
+{
+	const struct node *value = node_get(map, key);
+
+	return !value || (value->kind == NODE_SCALAR && !strcmp(value->text, word));
+}
+
 /* However it is written: ":443" is "[::]:443". */
 static bool same_address(const struct address *a, const struct address *b)
 {
@@ -72,9 +81,11 @@ static void check_trusted(struct check *c, size_t i)
 {
 	const struct conf_listen *l = &c->conf->listens[i];
 	bool is_unix = l->address.kind == ADDRESS_UNIX;
+	const struct node *one;
 	char path[64];
 
 	snprintf(path, sizeof(path), "listen[%zu]", i);
+	one = locate(c->root, path);
 	if (l->proxy_protocol && !l->trusted.n && !is_unix && l->address.text)
 		problem(c, path,
 			"proxy_protocol needs `trusted`: the addresses of those who may say whose "
@@ -82,7 +93,7 @@ static void check_trusted(struct check *c, size_t i)
 	if (!l->trusted.n)
 		return;
 	snprintf(path, sizeof(path), "listen[%zu].trusted", i);
-	if (!l->proxy_protocol)
+	if (!l->proxy_protocol && is_meant(one, "proxy_protocol", "false"))
 		problem(c, path, "is of no use without proxy_protocol: true");
 	else if (is_unix)
 		problem(c, path,
@@ -319,7 +330,7 @@ static void check_server_tls(struct check *c, size_t r, size_t i)
 	if ((node_get(one, "cert") == NULL) != (node_get(one, "key") == NULL))
 		problem(c, path, "%s is missing: what is shown to the server is cert and key",
 			node_get(one, "cert") ? "key" : "cert");
-	if (!tls->verify && node_get(one, "ca"))
+	if (!tls->verify && is_meant(one, "verify", "false") && node_get(one, "ca"))
 		problem(c, path, "ca has no use with verify: false");
 	if (tls->verify && server->address.kind == ADDRESS_UNIX && server->address.text &&
 		!node_get(one, "server_name"))
@@ -337,7 +348,9 @@ static void check_health(struct check *c, size_t r)
 
 	snprintf(path, sizeof(path), "routes[%zu]", r);
 	one = node_get(locate(c->root, path), "health_check");
-	for (size_t i = 0; one && i < sizeof(of_http) / sizeof(of_http[0]); i++) {
+	if (!one || (h->type == HEALTH_NONE && !is_meant(one, "type", "none")))
+		return;
+	for (size_t i = 0; i < sizeof(of_http) / sizeof(of_http[0]); i++) {
 		snprintf(path, sizeof(path), "routes[%zu].health_check.%s", r, of_http[i]);
 		if (h->type != HEALTH_HTTP && node_get(one, of_http[i]))
 			problem(c, path, "is of no use but with type: http");
@@ -372,9 +385,10 @@ static void check_routes(struct check *c)
 
 static void check_limits(struct check *c)
 {
-	const struct conf_rate *r = &c->conf->limits.rate;
+	const struct node *rate = locate(c->root, "limits.rate");
 
-	if (r->burst && !r->connections_ns && !r->handshakes_ns)
+	if (c->conf->limits.rate.burst && !node_get(rate, "connections") &&
+		!node_get(rate, "handshakes"))
 		problem(c, "limits.rate.burst",
 			"is of no use without connections or handshakes, the rates that it is for");
 }

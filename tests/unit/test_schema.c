@@ -366,6 +366,27 @@ static const struct {
 		":8:64: routes[1].health_check.host: is of no use but with type: http or tls\n"
 		":11:63: routes[2].health_check.expect.body: an answer to HEAD has no body: take "
 		"method: GET\n"},
+	/* what leans on a value that was refused is not told of, too */
+	{"listen: [{ address: \":1\", proxy_protocol: v2, trusted: [10.0.0.0/8] }]\n"
+	 "limits: { rate: { connections: 50, burst: 100 } }\n"
+	 "routes:\n"
+	 "  - hosts: [a]\n"
+	 "    backends: [{ address: \"x:1\", tls: { verify: no, ca: f } }]\n"
+	 "    health_check: { type: htpp, path: /x, host: h, method: GET, expect: 200 }\n",
+		":1:43: listen[0].proxy_protocol: \"v2\" is neither true nor false\n"
+		":2:32: limits.rate.connections: \"50\" is no rate: write a whole number and /s, "
+		"/m "
+		"or /h, like 50/s\n"
+		":5:49: routes[0].backends[0].tls.verify: \"no\" is neither true nor false\n"
+		":6:27: routes[0].health_check.type: \"htpp\" is unknown, did you mean "
+		"\"http\"?\n"},
+	{"listen: [{ address: \":1\", trusted: [10.0.0.0/8] }]\n"
+	 "limits: { rate: { burst: 100 } }\n"
+	 "routes: [{ hosts: [a], backends: [\"x:1\"], health_check: { path: / } }]\n",
+		":1:36: listen[0].trusted: is of no use without proxy_protocol: true\n"
+		":3:65: routes[0].health_check.path: is of no use but with type: http\n"
+		":2:26: limits.rate.burst: is of no use without connections or handshakes, the "
+		"rates that it is for\n"},
 	{BASE "log: { file: /x }\n"
 	      "connection_log: { file: /x }\n",
 		":4:25: connection_log.file: /x is log.file too: give the connection log a file of "
