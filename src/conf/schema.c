@@ -228,6 +228,20 @@ static int check_host(char **text, struct error *err)
 	return error_set(err, "\"%.200s\" is neither a host nor host:port", *text);
 }
 
+/* Routes are called HOST@LISTENER,LISTENER#alpn, and a server is known by that and "|ADDRESS". */
+static int check_listener_name(char **text, struct error *err)
+{
+	char shown[80];
+
+	for (const char *s = *text; *s; s++)
+		if ((unsigned char)*s <= ' ' || *s == 0x7f || strchr(",@#|", *s))
+			return error_set(err,
+				"\"%s\" cannot be in the names of its routes, like "
+				"HOST@LISTENER,LISTENER: leave out spaces and , @ # |",
+				str_escape(shown, sizeof(shown), *text, strlen(*text)));
+	return 0;
+}
+
 static int check_statuses(char **text, struct error *err)
 {
 	return value_statuses(*text, 0, err) < 0 ? -1 : 0;
@@ -332,7 +346,7 @@ static MAP(connection_log, struct conf_connection_log, offsetof(struct conf_conn
 static const struct option listen_rows[] = {
 	ROW("address", ADDRESS, .flags = OPTION_REQUIRED, AT(conf_listen, address),
 		.check_address = check_listen_address),
-	ROW("name", STRING, AT(conf_listen, name)),
+	ROW("name", STRING, AT(conf_listen, name), .check = check_listener_name),
 	ROW("proxy_protocol", BOOL, AT(conf_listen, proxy_protocol), .fallback = "false"),
 	ROW("trusted", STRINGS, AT(conf_listen, trusted), .max = 1000, .check = check_cidr),
 	ROW("redirect", ENUM, AT(conf_listen, redirect), .words = redirect_words),

@@ -14,6 +14,10 @@
 #include "conf/conf.h"
 #include "conffile.h"
 
+#define NO_LISTENER_NAME                                                                           \
+	"cannot be in the names of its routes, like HOST@LISTENER,LISTENER: leave out spaces and " \
+	", @ # |\n"
+
 /* Files that are refused, and all that is said of them, without the file's name in front. */
 static const struct {
 	const char *text, *want;
@@ -132,6 +136,21 @@ static const struct {
 		":1:69: listen[2].address: \"unix:x\": unix: takes an absolute path\n"
 		":1:81: listen[3]: takes a map of keys, not a single value\n"
 		":1:99: listen[4].address: \"a:99999\": \"99999\" is no port (1 to 65535)\n"},
+	{"listen:\n"
+	 "  - { name: \"a,b\", address: \":1\" }\n"
+	 "  - { name: a@b, address: \":2\" }\n"
+	 "  - { name: a#alpn, address: \":3\" }\n"
+	 "  - { name: \"a|unix:/x\", address: \":4\" }\n"
+	 "  - { name: a b, address: \":5\" }\n"
+	 "  - { name: \"a\\eb\", address: \":6\" }\n"
+	 "  - { name: a-b_c.d:e+, address: \":7\" }\n"
+	 "routes: [{ hosts: [x], backends: [\"y:1\"] }]\n",
+		":2:13: listen[0].name: \"a,b\" " NO_LISTENER_NAME
+		":3:13: listen[1].name: \"a@b\" " NO_LISTENER_NAME
+		":4:13: listen[2].name: \"a#alpn\" " NO_LISTENER_NAME
+		":5:13: listen[3].name: \"a|unix:/x\" " NO_LISTENER_NAME
+		":6:13: listen[4].name: \"a b\" " NO_LISTENER_NAME
+		":7:13: listen[5].name: \"a\\x1bb\" " NO_LISTENER_NAME},
 	/* tls */
 	{BASE "tls: { min_version: \"1.3\", max_version: \"1.2\" }\n",
 		":3:21: tls.min_version: is above tls.max_version\n"},
