@@ -101,6 +101,18 @@ static void check_trusted(struct check *c, size_t i)
 			"says who can");
 }
 
+static void check_redirect(struct check *c, size_t i)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "listen[%zu]", i);
+	if (node_get(locate(c->root, path), "redirect"))
+		return;
+	snprintf(path, sizeof(path), "listen[%zu].redirect_port", i);
+	if (c->conf->listens[i].redirect_port)
+		problem(c, path, "is of no use without redirect: https");
+}
+
 static void check_logs(struct check *c)
 {
 	const struct conf *conf = c->conf;
@@ -120,6 +132,7 @@ static void check_listens(struct check *c)
 
 	for (size_t i = 0; i < c->conf->n_listens; i++) {
 		check_trusted(c, i);
+		check_redirect(c, i);
 		redirects += (size_t)l[i].redirect;
 		for (size_t j = 0; j < i; j++) {
 			if (l[i].name && l[j].name && !strcmp(l[i].name, l[j].name)) {

@@ -31,6 +31,7 @@ struct conf_listen {
 	bool proxy_protocol;         /* a PROXY header comes first, from those that are `trusted` */
 	struct conf_strings trusted; /* for cidr_parse(); on a unix socket everybody is */
 	int redirect;                /* 1: takes no TLS, but redirects to where it is */
+	int redirect_port;           /* 0 = that of the first listener that takes TLS */
 };
 
 /* One entry of tls.certificates. Paths are resolved. Exactly one of the three forms is set. */

@@ -350,6 +350,7 @@ static const struct option listen_rows[] = {
 	ROW("proxy_protocol", BOOL, AT(conf_listen, proxy_protocol), .fallback = "false"),
 	ROW("trusted", STRINGS, AT(conf_listen, trusted), .max = 1000, .check = check_cidr),
 	ROW("redirect", ENUM, AT(conf_listen, redirect), .words = redirect_words),
+	ROW("redirect_port", INT, AT(conf_listen, redirect_port), .min = 1, .max = 65535),
 };
 static MAP(listen, struct conf_listen, offsetof(struct conf_listen, place));
 

@@ -36,8 +36,8 @@ static void answer(struct session *s, enum redirect_status status, const struct 
 {
 	struct worker *w = s->worker;
 	char text[REDIRECT_ANSWER_MAX];
-	size_t len =
-		redirect_write(text, status, r, s->snapshot->routes->https_port, clock_wall_s());
+	uint16_t port = s->snapshot->routes->by_listener[s->listener].https_port;
+	size_t len = redirect_write(text, status, r, port, clock_wall_s());
 
 	session_set_state(s, SESSION_ANSWERED);
 	stats_count(&w->stats.answered[status], 1);

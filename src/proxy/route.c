@@ -86,9 +86,12 @@ static void enter(struct route_table *table, const struct conf_strings *hosts, s
 			*names_slot(table->names, hosts->v[h]) = r;
 }
 
-/* The port of the first listener that takes TLS from the network. */
-static uint16_t https_port(const struct conf *conf)
+/* Where a listener sends clients to: unless it is told, the port of the first listener that takes
+ * TLS from the network. */
+static uint16_t https_port(const struct conf *conf, const struct conf_listen *from)
 {
+	if (from->redirect_port)
+		return (uint16_t)from->redirect_port;
 	for (size_t i = 0; i < conf->n_listens; i++)
 		if (!conf->listens[i].redirect && conf->listens[i].address.kind != ADDRESS_UNIX)
 			return conf->listens[i].address.port;
@@ -108,9 +111,10 @@ struct routes *routes_build(const struct conf *conf, struct trust *trust,
 	r->v = mem_zalloc(r->n * sizeof(*r->v));
 	r->n_listeners = n_listeners;
 	r->by_listener = mem_zalloc(n_listeners * sizeof(*r->by_listener));
-	for (size_t l = 0; l < conf->n_listens; l++)
+	for (size_t l = 0; l < conf->n_listens; l++) {
 		r->by_listener[l].redirects = conf->listens[l].redirect;
-	r->https_port = https_port(conf);
+		r->by_listener[l].https_port = https_port(conf, &conf->listens[l]);
+	}
 	for (size_t i = 0; i < r->n; i++) {
 		const struct conf_route *from = &conf->routes[i];
 

@@ -63,9 +63,9 @@ struct routes {
 		struct route_table all;
 		struct route_table by_alpn; /* passthrough routes that take some protocols only */
 		bool passes;                /* it has a passthrough route */
-		bool redirects;             /* it has none at all */
+		bool redirects;             /* it has none at all, but sends clients to ... */
+		uint16_t https_port;        /* ... this one */
 	} * by_listener;
-	uint16_t https_port; /* where listeners that redirect send clients to */
 };
 
 /* Asks for the addresses of a server whose address is a name; returns none while they are unknown.

@@ -15,12 +15,14 @@ pytestmark = pytest.mark.short
 def front(run, serve, ca):
     """A daemon whose second listener redirects; its address is daemon.plain, `port` that of https."""
 
-    def start(https=None, **more):
+    def start(https=None, redirect_port=None, **more):
         config = proxy.basic([serve(echo).address], [ca.issue("a.example")])
         config["listen"] = [
             {"address": https or proxy.free_address()},
             {"address": proxy.free_address(), "redirect": "https"},
         ]
+        if redirect_port:
+            config["listen"][1]["redirect_port"] = redirect_port
         daemon = run({**config, **more})
         daemon.plain = daemon.addresses[1]
         daemon.port = daemon.addresses[0].rpartition(":")[2]
@@ -77,6 +79,17 @@ def test_curl(front):
         done = subprocess.run([*base, *form, *extra, url], capture_output=True, text=True)
         assert done.stdout == f"308 https://a.example:{daemon.port}/x/y%20z?q=1&r=%2F", done.stderr
     daemon.expect("lintel_redirects_total", 4, status="308")
+
+
+def test_port_mapping(front):
+    """Where https is reached by another port than lintel's own, and after a reload by a third."""
+    daemon = front(redirect_port=443)
+    request = b"GET /a HTTP/1.1\r\nHost: a.example:8080\r\n\r\n"
+    assert location(answer_to(daemon.plain, request)) == "https://a.example/a"
+    daemon.config["listen"][1]["redirect_port"] = 10443
+    daemon.change()
+    daemon.reload()
+    assert location(answer_to(daemon.plain, request)) == "https://a.example:10443/a"
 
 
 def test_one_answer(front):

@@ -152,11 +152,14 @@ static void takes_the_proxy_protocol(void **state)
 
 static void takes_a_redirect(void **state)
 {
-	struct conf *c = load("listen: [{ address: ':443' }, { address: ':80', redirect: https }]\n"
+	struct conf *c = load("listen: [{ address: ':443' }, { address: ':80', redirect: https },\n"
+			      "  { address: ':81', redirect: https, redirect_port: 8443 }]\n"
 			      "routes: [{ hosts: [default], backends: ['a:1'] }]\n");
 
 	assert_false(c->listens[0].redirect);
 	assert_true(c->listens[1].redirect);
+	assert_int_equal(c->listens[1].redirect_port, 0);
+	assert_int_equal(c->listens[2].redirect_port, 8443);
 	conf_unref(c);
 }
 

@@ -268,11 +268,12 @@ static void assert_https_port(struct conf *conf, uint16_t port)
 	const char *names[3] = {NULL, NULL, NULL};
 	struct routes *r = build(conf, names, conf->n_listens);
 
-	assert_int_equal(r->https_port, port);
+	assert_int_equal(r->by_listener[0].https_port, port);
 	routes_unref(r);
 }
 
-/* No route is on it; it sends clients to the first listener that takes TLS from the network. */
+/* No route is on it; unless it is told another port it sends clients to the first listener that
+ * takes TLS from the network. */
 static void test_listeners_that_redirect(void **state)
 {
 	struct conf_server one[] = {server("127.0.0.1:1")};
@@ -296,6 +297,8 @@ static void test_listeners_that_redirect(void **state)
 	assert_https_port(&conf, 8443);
 	conf.n_listens = 2;
 	assert_https_port(&conf, 443);
+	listens[0].redirect_port = 65535;
+	assert_https_port(&conf, 65535);
 	clear(one, 1);
 	servers_clear(&servers);
 }

@@ -348,6 +348,14 @@ static const struct {
 		":2:1: listen: all of them redirect: add one without it, which they redirect to\n"
 		":4:55: routes[0].listeners[0]: \"plain\" redirects: it gets a connection to no "
 		"server, so leave it out here\n"},
+	{"listen:\n"
+	 "- { address: \":80\", redirect: http, redirect_port: 443 }\n"
+	 "- { address: \":81\", redirect: https, redirect_port: 65536 }\n"
+	 "- { address: \":443\", redirect_port: 443 }\n"
+	 "routes: [{ hosts: [x], backends: [\"a:1\"] }]\n",
+		":2:31: listen[0].redirect: \"http\" is unknown, did you mean \"https\"?\n"
+		":3:53: listen[1].redirect_port: 65536 is out of range, 1 to 65535 are possible\n"
+		":4:37: listen[2].redirect_port: is of no use without redirect: https\n"},
 	/* health checks */
 	{"listen: [{ address: \":443\" }]\n"
 	 "routes:\n"
