@@ -1,8 +1,6 @@
 #include "proxy/limits.h"
 
-#include <search.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -10,84 +8,42 @@
 
 /* Crowds */
 
-static struct crowd *crowd_ref(struct crowd *c)
-{
-	atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
-	return c;
-}
-
 void crowd_unref(struct crowd *c)
 {
-	if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
+	if (!c || !keyed_unref(&c->keyed))
 		return;
-	free(c->key);
+	free(c->keyed.key);
 	free(c);
 }
 
-static int compare(const void *a, const void *b)
+static void drop(void *entry)
 {
-	return strcmp(((const struct crowd *)a)->key, ((const struct crowd *)b)->key);
-}
-
-static struct crowd *crowds_get(struct crowds *all, char *key)
-{
-	const struct crowd wanted = {.key = key};
-	struct crowd *const *found = tfind(&wanted, &all->tree, compare);
-	struct crowd *c;
-
-	if (found)
-		return crowd_ref(*found);
-	c = mem_zalloc(sizeof(*c));
-	atomic_init(&c->refs, 1);
-	c->key = mem_strdup(key);
-	if (!tsearch(c, &all->tree, compare))
-		abort(); /* out of memory */
-	return crowd_ref(c);
+	crowd_unref(entry);
 }
 
 void crowds_attach(struct crowds *all, struct routes *routes)
 {
-	for (size_t i = 0; i < routes->n; i++)
-		if (routes->v[i].max_connections)
-			routes->v[i].crowd = crowds_get(all, routes->v[i].key);
-}
+	for (size_t i = 0; i < routes->n; i++) {
+		struct route *r = &routes->v[i];
 
-struct unused { /* crowds that only the registry refers to */
-	struct crowd **v;
-	size_t n;
-};
-
-static void collect_unused(const void *node, VISIT visit, void *arg)
-{
-	struct crowd *c = *(struct crowd *const *)node;
-	struct unused *u = arg;
-
-	if ((visit == postorder || visit == leaf) &&
-		atomic_load_explicit(&c->refs, memory_order_acquire) == 1)
-		*(struct crowd **)mem_grow(&u->v, u->n++, sizeof(*u->v)) = c;
+		if (!r->max_connections)
+			continue;
+		r->crowd = registry_find(&all->registry, r->key);
+		if (!r->crowd)
+			r->crowd =
+				registry_add(&all->registry, mem_strdup(r->key), sizeof(*r->crowd));
+		keyed_ref(&r->crowd->keyed);
+	}
 }
 
 void crowds_sweep(struct crowds *all)
 {
-	struct unused u = {0};
-
-	twalk_r(all->tree, collect_unused, &u);
-	for (size_t i = 0; i < u.n; i++) {
-		tdelete(u.v[i], &all->tree, compare);
-		crowd_unref(u.v[i]);
-	}
-	free(u.v);
-}
-
-static void unref_node(void *node)
-{
-	crowd_unref(node);
+	registry_sweep(&all->registry, drop);
 }
 
 void crowds_clear(struct crowds *all)
 {
-	tdestroy(all->tree, unref_node);
-	all->tree = NULL;
+	registry_clear(&all->registry, drop);
 }
 
 /* Sessions */
@@ -143,7 +99,8 @@ bool limits_admit_to_route(struct session *s)
 	if (!c)
 		return true;
 	/* Counted first, as other workers do the same at the same time. */
-	s->crowd = crowd_ref(c);
+	keyed_ref(&c->keyed);
+	s->crowd = c;
 	if (atomic_fetch_add_explicit(&c->connections, 1, memory_order_relaxed) <
 		s->route->max_connections)
 		return true;

@@ -7,20 +7,21 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "proxy/registry.h"
+
 struct routes;
 struct session;
 
 /* A route's connections now, of all workers, where the route has a limit. It outlasts reloads, as
  * its route does, by the route's key. */
 struct crowd {
-	atomic_uint refs;
-	char *key;
+	struct keyed keyed;
 	atomic_uint_fast64_t connections;
 };
 
 /* Control's registry of them. Control thread only. */
 struct crowds {
-	void *tree; /* of tsearch() */
+	struct registry registry;
 };
 
 /* Gives a crowd to each route that has a limit, before the routes are published. */

@@ -1,9 +1,7 @@
 #include "proxy/server.h"
 
 #include <errno.h>
-#include <search.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -16,22 +14,22 @@ const char *const server_mode_names[SERVER_MODES] = {
 
 struct server *server_ref(struct server *s)
 {
-	atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+	keyed_ref(&s->keyed);
 	return s;
 }
 
 void server_unref(struct server *s)
 {
-	if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
+	if (!s || !keyed_unref(&s->keyed))
 		return;
 	address_clear(&s->address);
-	free(s->key);
+	free(s->keyed.key);
 	free(s);
 }
 
-static int compare_servers(const void *a, const void *b)
+static void drop(void *entry)
 {
-	return strcmp(((const struct server *)a)->key, ((const struct server *)b)->key);
+	server_unref(entry);
 }
 
 void servers_begin(struct servers *all)
@@ -43,66 +41,31 @@ struct server *servers_get(
 	struct servers *all, const char *route_key, const struct address *address)
 {
 	char *key = mem_printf("%s|%s", route_key, address->text);
-	const struct server wanted = {.key = key};
-	struct server *const *found = tfind(&wanted, &all->tree, compare_servers);
-	struct server *s = found ? *found : NULL;
+	struct server *s = registry_find(&all->registry, key);
 
 	/* One that left and is back is a new one; the other is still there for its sessions. */
 	if (s && all->build - s->build > 1) {
-		tdelete(s, &all->tree, compare_servers);
-		server_unref(s);
+		registry_remove(&all->registry, s, drop);
 		s = NULL;
 	}
 	if (s) {
 		free(key);
 	} else {
-		s = mem_zalloc(sizeof(*s));
-		atomic_init(&s->refs, 1);
-		s->key = key;
+		s = registry_add(&all->registry, key, sizeof(*s));
 		address_copy(&s->address, address);
-		if (!tsearch(s, &all->tree, compare_servers))
-			abort(); /* out of memory */
 	}
 	s->build = all->build;
 	return server_ref(s);
 }
 
-struct unused { /* servers that only the registry refers to */
-	struct server **v;
-	size_t n;
-};
-
-static void collect_unused(const void *node, VISIT visit, void *arg)
-{
-	struct server *s = *(struct server *const *)node;
-	struct unused *u = arg;
-
-	if ((visit == postorder || visit == leaf) &&
-		atomic_load_explicit(&s->refs, memory_order_acquire) == 1)
-		*(struct server **)mem_grow(&u->v, u->n++, sizeof(*u->v)) = s;
-}
-
 void servers_sweep(struct servers *all)
 {
-	struct unused u = {0};
-
-	twalk_r(all->tree, collect_unused, &u);
-	for (size_t i = 0; i < u.n; i++) {
-		tdelete(u.v[i], &all->tree, compare_servers);
-		server_unref(u.v[i]);
-	}
-	free(u.v);
-}
-
-static void unref_node(void *node)
-{
-	server_unref(node);
+	registry_sweep(&all->registry, drop);
 }
 
 void servers_clear(struct servers *all)
 {
-	tdestroy(all->tree, unref_node);
-	all->tree = NULL;
+	registry_clear(&all->registry, drop);
 }
 
 bool server_set_down(struct server *s, bool down)

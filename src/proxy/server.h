@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/address.h"
+#include "proxy/registry.h"
 
 enum server_mode { /* by hand */
 	SERVER_ENABLED,
@@ -23,9 +24,8 @@ enum server_mode { /* by hand */
 struct watch; /* of proxy/health.h */
 
 struct server {
-	atomic_uint refs;
-	char *key;      /* its identity: the route's key and the address */
-	uint64_t build; /* of the registry: when it was asked for last. Control thread */
+	struct keyed keyed; /* its key is the route's and the address */
+	uint64_t build;     /* of the registry: when it was asked for last. Control thread */
 	struct address address;
 	atomic_uint_fast64_t active, connects, failures;
 	atomic_uint failed;            /* connects in a row */
@@ -42,7 +42,7 @@ struct server {
 
 /* Control's registry of all servers, by key. Control thread only. */
 struct servers {
-	void *tree;     /* of tsearch() */
+	struct registry registry;
 	uint64_t build; /* counts the times that the routes were built */
 };
 

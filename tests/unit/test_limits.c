@@ -41,7 +41,7 @@ static void test_crowds(void **state)
 	assert_int_equal(atomic_load(&first->connections), 0);
 	crowd_unref(first);
 	crowds_clear(&all);
-	assert_string_equal(other->key, b);
+	assert_string_equal(other->keyed.key, b);
 	crowd_unref(other);
 	crowd_unref(NULL);
 }
