@@ -121,16 +121,27 @@ static char *since_of(struct json_object *server, int64_t now)
 	return mem_printf("%s ago", table_duration(ago, now > t ? (uint64_t)(now - t) : 0));
 }
 
+static char *failure_of(struct json_object *server, int64_t now)
+{
+	int64_t t = json_object_get_int64(at(server, "/last_failure/time"));
+	char ago[32];
+
+	if (!t)
+		return mem_strdup("-");
+	return mem_printf("%s ago: %s", table_duration(ago, now > t ? (uint64_t)(now - t) : 0),
+		text(server, "/last_failure/message"));
+}
+
 static void print_routes(struct json_object *status)
 {
 	struct json_object *list = at(status, "/routes");
-	struct table t = {.columns = 7};
+	struct table t = {.columns = 8};
 	size_t n = list ? json_object_array_length(list) : 0;
 	int64_t now = clock_wall_s();
 
 	table_add(&t, (char *[]){mem_strdup("ROUTE"), mem_strdup("SERVER"), mem_strdup("STATE"),
 			      mem_strdup("SINCE"), mem_strdup("NOW"), mem_strdup("CONNECTS"),
-			      mem_strdup("FAILURES")});
+			      mem_strdup("FAILURES"), mem_strdup("LAST FAILURE")});
 	for (size_t i = 0; i < n; i++) {
 		struct json_object *r = json_object_array_get_idx(list, i);
 		struct json_object *servers = at(r, "/servers");
@@ -144,7 +155,8 @@ static void print_routes(struct json_object *status)
 					      since_of(s, now),
 					      mem_printf("%" PRIu64, number(s, "/active")),
 					      mem_printf("%" PRIu64, number(s, "/connects")),
-					      mem_printf("%" PRIu64, number(s, "/failures"))});
+					      mem_printf("%" PRIu64, number(s, "/failures")),
+					      failure_of(s, now)});
 		}
 	}
 	if (t.n > 1)

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TABLE_COLUMNS_MAX 7
+#define TABLE_COLUMNS_MAX 8
 
 struct table { /* rows of cells, the first one the heading */
 	char *(*rows)[TABLE_COLUMNS_MAX];

@@ -36,6 +36,7 @@ static void fill_server(struct admin_server *to, const struct target *from)
 		.failures = atomic_load_explicit(&s->failures, memory_order_relaxed),
 		.checks_good = s->checks_good,
 		.checks_bad = s->checks_bad,
+		.server = from->server,
 		.changes = atomic_load_explicit(&s->changes, memory_order_relaxed),
 	};
 }

@@ -30,6 +30,7 @@ struct admin_server {
 	uint64_t active, connects, failures; /* connections now; since start */
 	uint64_t checks_good, checks_bad;    /* since start */
 	uint64_t changes;                    /* down, or up again; since start */
+	struct server *server; /* to be asked for its last failure; NULL = none is known */
 };
 
 /* Whether it gets new connections. */

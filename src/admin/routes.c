@@ -23,6 +23,19 @@ const char *admin_server_state(const struct admin_server *s)
 
 /* ---- as JSON ---- */
 
+static struct json_object *failure_json(const struct admin_server *s)
+{
+	struct server_failure failure;
+	struct json_object *o;
+
+	if (!s->server || !server_last_failure(s->server, &failure))
+		return NULL;
+	o = json_object_new_object();
+	add_int(o, "time", failure.time);
+	add_string(o, "message", failure.text);
+	return o;
+}
+
 static struct json_object *server_json(const struct admin_server *s)
 {
 	struct json_object *o = json_object_new_object();
@@ -38,6 +51,7 @@ static struct json_object *server_json(const struct admin_server *s)
 	add_uint(o, "active", s->active);
 	add_uint(o, "connects", s->connects);
 	add_uint(o, "failures", s->failures);
+	add(o, "last_failure", failure_json(s));
 	return o;
 }
 

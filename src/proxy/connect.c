@@ -60,6 +60,7 @@ static void on_connect_event(evutil_socket_t fd, short what, void *arg)
 
 static void note_failure(struct session *s, struct server *server, const char *why)
 {
+	server_note_failure(server, "cannot connect", why);
 	stats_count(&s->worker->stats.backend_failures, 1);
 	session_log(s, LOG_WARN, "server %s: cannot connect: %s", server->address.text, why);
 }

@@ -125,13 +125,14 @@ static void take_result(struct watch *w, enum probe_result result, const char *w
 	const struct conf_health *conf = &w->health->conf->routes[w->route].health;
 	bool good = result == PROBE_GOOD, down = is_down(w->server);
 
-	if (good)
+	if (good) {
 		w->server->checks_good++;
-	else
+	} else {
 		w->server->checks_bad++;
-	if (!good)
+		server_note_failure(w->server, "its check failed", why);
 		log_debug("route %s: server %s: its check failed: %s",
 			w->health->routes->v[w->route].key, w->server->address.text, why);
+	}
 	if (health_count(&w->row, down, good, (unsigned)conf->rise, (unsigned)conf->fall))
 		turn(w, !good, why);
 }

@@ -193,7 +193,7 @@ static int judge(struct probe *p)
 	const struct response *r = &p->response;
 
 	if (value_statuses(p->health->statuses, r->status, NULL) != 1)
-		return error_set(&p->why, "HTTP %d", r->status);
+		return error_set(&p->why, "HTTP %d, wanted %s", r->status, p->health->statuses);
 	if (r->wanted && !r->found)
 		return error_set(&p->why,
 			"HTTP %d, but its body does not hold the text that is expected", r->status);

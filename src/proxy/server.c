@@ -1,6 +1,7 @@
 #include "proxy/server.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -22,6 +23,7 @@ void server_unref(struct server *s)
 {
 	if (!s || !keyed_unref(&s->keyed))
 		return;
+	pthread_mutex_destroy(&s->lock);
 	address_clear(&s->address);
 	free(s->keyed.key);
 	free(s);
@@ -53,6 +55,7 @@ struct server *servers_get(
 	} else {
 		s = registry_add(&all->registry, key, sizeof(*s));
 		address_copy(&s->address, address);
+		pthread_mutex_init(&s->lock, NULL);
 	}
 	s->build = all->build;
 	return server_ref(s);
@@ -99,6 +102,27 @@ bool server_failed(struct server *s, unsigned fall)
 
 	atomic_fetch_add_explicit(&s->failures, 1, memory_order_relaxed);
 	return fall && failed >= fall && server_set_down(s, true);
+}
+
+void server_note_failure(struct server *s, const char *what, const char *why)
+{
+	struct server_failure f = {.time = clock_wall_s()};
+
+	snprintf(f.text, sizeof(f.text), "%s: %s", what, why);
+	for (char *c = f.text; *c; c++)
+		if (*c < 0x20 || *c >= 0x7f)
+			*c = '?';
+	pthread_mutex_lock(&s->lock);
+	s->failure = f;
+	pthread_mutex_unlock(&s->lock);
+}
+
+bool server_last_failure(struct server *s, struct server_failure *out)
+{
+	pthread_mutex_lock(&s->lock);
+	*out = s->failure;
+	pthread_mutex_unlock(&s->lock);
+	return out->time != 0;
 }
 
 bool server_is_to_blame(int err)

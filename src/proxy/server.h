@@ -3,10 +3,12 @@
  *
  * They live in control's registry for as long as a route has them; workers reach them through the
  * routes and pin one while a session uses it. What changes is atomic: workers write the counters
- * and what connects tell of it, control the rest (proxy/health.h). */
+ * and what connects tell of it, control the rest (proxy/health.h). A sentence cannot be: why it
+ * failed last is locked, by whoever saw it fail for as long as it is written. */
 #ifndef LINTEL_PROXY_SERVER_H
 #define LINTEL_PROXY_SERVER_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,6 +21,11 @@ enum server_mode { /* by hand */
 	SERVER_DRAIN,    /* no new connections; its health is looked after */
 	SERVER_DISABLED, /* no new connections, no checks */
 	SERVER_MODES
+};
+
+struct server_failure {
+	int64_t time;   /* Unix seconds */
+	char text[200]; /* a sentence in printable ASCII, cut where it is longer */
 };
 
 struct watch; /* of proxy/health.h */
@@ -35,6 +42,8 @@ struct server {
 					* got an address; 0 = it has had none yet */
 	atomic_int_fast64_t warm_from; /* ms; slow start began; 0 = it takes its whole share */
 	atomic_uint_fast64_t changes;  /* of `down` */
+	pthread_mutex_t lock;          /* of the next one */
+	struct server_failure failure; /* the last one: of a connect, or of a check */
 	/* Control's own: */
 	struct watch *watch;              /* its checks; NULL = none are made */
 	uint64_t checks_good, checks_bad; /* since start */
@@ -74,6 +83,10 @@ static inline void server_connected(struct server *s)
 /* One did not. True for the one caller whose failure, the `fall`th in a row, takes it out; 0 = none
  * does. */
 bool server_failed(struct server *s, unsigned fall);
+/* What was wrong with it, for server_last_failure(): "its check failed: HTTP 503". Any thread. */
+void server_note_failure(struct server *s, const char *what, const char *why);
+/* False = it has had none. Any thread. */
+bool server_last_failure(struct server *s, struct server_failure *out);
 /* Down, or up again; `since` is set. False when it was so already. Any thread. */
 bool server_set_down(struct server *s, bool down);
 /* The same by hand. Control thread. */

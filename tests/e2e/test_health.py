@@ -52,6 +52,20 @@ def wait_up(daemon, address, up=True):
     proxy.wait_until(f"{address} up: {up}", lambda: is_up(daemon, address) == up)
 
 
+def failure(daemon, address):
+    """The message of its last failure, None where it had none."""
+    [route] = daemon.get("/api/v1/routes").json["routes"]
+    [last] = [s["last_failure"] for s in route["servers"] if s["address"] == address]
+    assert last is None or abs(last["time"] - time.time()) < 600
+    return last and last["message"]
+
+
+def shown(daemon, address):
+    """Its line in `lintel status`."""
+    done = proxy.command("status", "-c", daemon.file)
+    return next(line for line in done.stdout.splitlines() if address in line)
+
+
 def checks(daemon, address, result):
     return daemon.metric("lintel_server_checks_total", server=address, result=result)
 
@@ -82,12 +96,16 @@ def test_http(front, nginx):
         assert got == ({"a": 5, "b": 5} if up else {"b": 10})
     daemon.wait_log(
         f"error route default: server {a.address} is down: 2 checks in a row failed, "
-        "the last one: HTTP 503$"
+        "the last one: HTTP 503, wanted 200$"
     )
     daemon.wait_log(
         f"info  route default: server {a.address} is up again: 2 checks in a row went well; "
         r"it was down for \d+ s$"
     )
+    assert failure(daemon, a.address) == "its check failed: HTTP 503, wanted 200"
+    assert failure(daemon, b.address) is None
+    assert shown(daemon, a.address).endswith(" ago: its check failed: HTTP 503, wanted 200")
+    assert shown(daemon, b.address).endswith(" -")
     assert daemon.metric("lintel_server_health_changes_total", server=a.address) == 2
     assert daemon.metric("lintel_server_health_changes_total", server=b.address) == 0
     assert checks(daemon, a.address, "failure") >= 2
@@ -100,8 +118,8 @@ def test_http(front, nginx):
     "expect, method, why",
     [
         ({"body": "unready"}, "GET", "HTTP 200, but its body does not hold the text"),
-        ("201-399", "GET", "HTTP 200$"),
-        (404, "OPTIONS", "HTTP 405$"),
+        ("201-399", "GET", "HTTP 200, wanted 201-399$"),
+        (404, "OPTIONS", "HTTP 405, wanted 404$"),
     ],
 )
 def test_http_expects(front, nginx, expect, method, why):
@@ -336,6 +354,25 @@ def test_connects(front, serve, port):
     assert count(daemon, 10) == {"a": 5, "b": 5}
     assert daemon.metric("lintel_server_health_changes_total", server=a) == 2
     assert checks(daemon, b, "success") == 0
+
+
+@pytest.mark.short
+def test_last_failure(front, serve, port):
+    """What connects and checks met is told, also of a server that is up or has no address."""
+    a, b = f"{proxy.HOST}:{port}", serve(says("b")).address
+    daemon = front([a, b, "nowhere.invalid:80"], {"fall": 1000})
+    assert count(daemon, 6) == {"b": 6}
+    assert is_up(daemon, a)
+    assert failure(daemon, a) == "cannot connect: Connection refused"
+    assert shown(daemon, a).endswith(" ago: cannot connect: Connection refused")
+    assert failure(daemon, b) is None
+    message = "cannot connect: its name has no address yet"
+    assert failure(daemon, "nowhere.invalid:80") == message
+    daemon.config["routes"][0]["health_check"] = {**FAST, "type": "tcp"}
+    daemon.change()
+    daemon.reload()
+    wait_up(daemon, a, False)
+    assert failure(daemon, a) == "its check failed: Connection refused"
 
 
 @pytest.mark.short

@@ -283,6 +283,7 @@ def test_what_is_told(front, abc):
         assert a == {
             "address": abc["a"], "weight": 3, "backup": False, "state": "up", "up": True,
             "mode": "enabled", "down": False, "active": 1, "connects": 1, "failures": 0,
+            "last_failure": None,
         }  # fmt: skip
         assert nowhere["state"] == "no address" and nowhere["since"] is None
         assert not nowhere["up"] and not nowhere["down"]

@@ -149,6 +149,8 @@ def test_refused(front, serve, ca, tmp_path, version):
             greeting(daemon)
         daemon.wait_log(rf"server {re.escape(bad.address)}: cannot connect: TLS: .*{sentence}")
         daemon.expect("lintel_backend_connect_failures_total", 1)
+        [server] = daemon.get("/api/v1/routes").json["routes"][0]["servers"]
+        assert re.match("cannot connect: TLS: .*" + sentence, server["last_failure"]["message"])
         daemon = front(backend(bad, ca), good)
         assert {greeting(daemon) for _ in range(4)} == {"good"}
         daemon = front(backend(bad, verify=False))

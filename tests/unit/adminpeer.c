@@ -218,6 +218,7 @@ void fill_routes(void)
 			.tls = ROUTE_PASSTHROUGH,
 			.proxy_protocol = PROXY_PROTOCOL_V2},
 	};
+	static struct server failed = {.lock = PTHREAD_MUTEX_INITIALIZER};
 	static struct admin_server servers[6];
 	static const struct admin_server at_first[6] = {
 		{.address = "127.0.0.1:8080",
@@ -231,6 +232,7 @@ void fill_routes(void)
 			.weight = 7,
 			.backup = true,
 			.no_address = true,
+			.server = &failed,
 			.active = 4,
 			.connects = 5,
 			.failures = 6},
@@ -245,6 +247,7 @@ void fill_routes(void)
 		{"*.app.example@b,a", &confs[2], servers + 4, 2},
 	};
 
+	failed.failure = (struct server_failure){1234, "its check failed: \"no\""};
 	memcpy(servers, at_first, sizeof(servers)); /* tests change them */
 	d.view.routes = routes;
 	d.view.n_routes = 3;
@@ -358,7 +361,7 @@ struct json_object *fetch_json(const char *path)
 		.url = url,
 		.bearer = d.conf.token,
 		.timeout_ms = 10000,
-		.max_bytes = 1 << 20};
+		.max_bytes = 4 << 20};
 	struct fetch_response res;
 	struct json_object *o;
 	struct error err;

@@ -228,7 +228,8 @@ static const char answer[] =
 	"{\"address\":\"127.0.0.1:8080\",\"state\":\"up\",\"since\":null,\"down\":false,"
 	"\"active\":1,\"connects\":22,\"failures\":0},"
 	"{\"address\":\"127.0.0.1:8081\",\"state\":\"down\",\"since\":null,\"down\":true,"
-	"\"active\":0,\"connects\":3,\"failures\":4},"
+	"\"active\":0,\"connects\":3,\"failures\":4,"
+	"\"last_failure\":{\"time\":4102444800,\"message\":\"its check failed: HTTP 503\"}},"
 	"{\"address\":\"unix:/x\",\"state\":\"drain\",\"since\":4102444800,\"down\":true,"
 	"\"active\":0,\"connects\":0,\"failures\":7}]}],"
 	"\"certificates\":{\"count\":1,\"earliest_not_after\":0}}\n";
@@ -251,10 +252,12 @@ static void status_is_a_table(void **state)
 			   "127.0.0.1:8443  b     down\n");
 	assert_has(&t.out,
 		"\n"
-		"ROUTE           SERVER          STATE        SINCE   NOW  CONNECTS  FAILURES\n"
-		"a.example@b +1  127.0.0.1:8080  up           -       1    22        0\n"
-		"                127.0.0.1:8081  down         -       0    3         4\n"
-		"                unix:/x         drain, down  0s ago  0    0         7\n"
+		"ROUTE           SERVER          STATE        SINCE   NOW  CONNECTS  FAILURES  "
+		"LAST FAILURE\n"
+		"a.example@b +1  127.0.0.1:8080  up           -       1    22        0         -\n"
+		"                127.0.0.1:8081  down         -       0    3         4         "
+		"0s ago: its check failed: HTTP 503\n"
+		"                unix:/x         drain, down  0s ago  0    0         7         -\n"
 		"and 1 more routes\n");
 }
 

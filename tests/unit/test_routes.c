@@ -16,7 +16,7 @@
 	"{\"address\":\"" address "\",\"weight\":" weight ",\"backup\":" backup                    \
 	",\"state\":\"" state "\",\"since\":" since ",\"up\":" up ",\"mode\":\"" mode              \
 	"\",\"down\":" down "," counters "}"
-#define NO_COUNTS "\"active\":0,\"connects\":0,\"failures\":0"
+#define NO_COUNTS "\"active\":0,\"connects\":0,\"failures\":0,\"last_failure\":null"
 
 static void routes_are_told(void **state)
 {
@@ -34,10 +34,13 @@ static void routes_are_told(void **state)
 	assert_json(o, "/routes/0/servers_total", "3");
 	assert_json(o, "/routes/0/servers/0",
 		SERVER_JSON("127.0.0.1:8080", "1", "false", "up", "1234", "true", "enabled",
-			"false", "\"active\":1,\"connects\":2,\"failures\":3"));
+			"false",
+			"\"active\":1,\"connects\":2,\"failures\":3,\"last_failure\":null"));
 	assert_json(o, "/routes/0/servers/1",
 		SERVER_JSON("a\\\"b\\\\c:1", "7", "true", "no address", "null", "false", "enabled",
-			"false", "\"active\":4,\"connects\":5,\"failures\":6"));
+			"false",
+			"\"active\":4,\"connects\":5,\"failures\":6,\"last_failure\":{"
+			"\"time\":1234,\"message\":\"its check failed: \\\"no\\\"\"}"));
 	assert_json(o, "/routes/1/servers/0",
 		SERVER_JSON("127.0.0.1:9", "0", "false", "drain", "null", "false", "drain", "true",
 			NO_COUNTS));
@@ -127,7 +130,7 @@ static void servers_are_taken_out(void **state)
 	assert_done(order(ORDER("app.example", "127.0.0.1:8080", "drain")), 0, 0,
 		"{\"route\":\"app.example\",\"server\":" SERVER_JSON("127.0.0.1:8080", "1", "false",
 			"drain", "1234", "false", "drain", "false",
-			"\"active\":1,\"connects\":2,\"failures\":3"));
+			"\"active\":1,\"connects\":2,\"failures\":3,\"last_failure\":null"));
 	/* By a host, in any letter case; by the key of a route, where a host stands in two. */
 	assert_done(order(ORDER("APP.example.", "a\\\"b\\\\c:1", "disabled")), 0, 1,
 		"\"state\":\"disabled\"");

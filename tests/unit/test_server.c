@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -78,6 +79,35 @@ static void test_back_again(void **state)
 	address_clear(&a);
 }
 
+/* The last one is kept, in what a terminal may show. */
+static void test_last_failure(void **state)
+{
+	struct address a = address("127.0.0.1:1");
+	struct servers all = {0};
+	struct server *s = servers_get(&all, "a.test", &a);
+	struct server_failure f;
+	char longer[1000];
+
+	(void)state;
+	assert_false(server_last_failure(s, &f));
+	server_note_failure(s, "cannot connect", "Connection refused");
+	assert_true(server_last_failure(s, &f));
+	assert_string_equal(f.text, "cannot connect: Connection refused");
+	assert_true(f.time > 0);
+	server_note_failure(s, "its check failed", "\"a\x1b\xc3\xbc\x7f\n\"");
+	server_connected(s); /* what was is still worth knowing */
+	assert_true(server_last_failure(s, &f));
+	assert_string_equal(f.text, "its check failed: \"a?????\"");
+	memset(longer, 'x', sizeof(longer) - 1);
+	longer[sizeof(longer) - 1] = '\0';
+	server_note_failure(s, "cannot connect", longer);
+	server_last_failure(s, &f);
+	assert_int_equal(strlen(f.text), sizeof(f.text) - 1);
+	server_unref(s);
+	servers_clear(&all);
+	address_clear(&a);
+}
+
 static void test_failures_in_a_row(void **state)
 {
 	struct address a = address("127.0.0.1:1");
@@ -143,6 +173,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_registry),
 		cmocka_unit_test(test_back_again),
+		cmocka_unit_test(test_last_failure),
 		cmocka_unit_test(test_failures_in_a_row),
 		cmocka_unit_test(test_by_hand),
 	};
