@@ -54,10 +54,10 @@ static uint64_t share(const struct choice *c, size_t i)
 		(c->tried && c->tried[i / CHAR_BIT] & 1 << i % CHAR_BIT))
 		return 0;
 	from = atomic_load_explicit(&t->server->warm_from, memory_order_relaxed);
-	since = c->now - from;
+	since = c->now > from ? c->now - from : 0; /* a worker's clock is behind control's */
 	if (!from || since >= c->route->slow_start_ms)
 		return whole;
-	return 1 + whole * (uint64_t)(since < 0 ? 0 : since) / (uint64_t)c->route->slow_start_ms;
+	return 1 + whole * (uint64_t)since / (uint64_t)c->route->slow_start_ms;
 }
 
 static uint64_t connections(const struct choice *c, size_t i)

@@ -301,6 +301,13 @@ static void test_slow_start(void **state)
 			s.got[balance_choose(&s.route, 0, &from, rows[t].now, NULL) - s.targets]++;
 		assert_in_range(s.got[1], rows[t].least, rows[t].most);
 	}
+	/* A reload has taken it away, and the worker's clock is behind. */
+	s.route.slow_start_ms = 0;
+	s.targets[1].server->warm_from = 20000;
+	s.got[1] = 0;
+	for (unsigned n = 0; n < 100; n++)
+		s.got[1] += balance_choose(&s.route, 0, &from, 19999, NULL) == &s.targets[1];
+	assert_in_range(s.got[1], 49, 51);
 	tear_down(&s);
 }
 
