@@ -24,6 +24,17 @@ bool origin_is_awaited(const struct session *s)
 	return r->proxy_protocol && listener_trusts(r, &s->from);
 }
 
+const char *origin_misplaced(const struct session *s, const void *data, size_t len)
+{
+	if (!pproto_is_header(data, len))
+		return NULL;
+	if (s->origin)
+		return "a second PROXY header, where one is taken";
+	if (s->snapshot->listeners->rules[s->listener].proxy_protocol)
+		return "a PROXY header, from a peer that is not in the listener's `trusted`";
+	return "a PROXY header, for which the listener needs proxy_protocol: true";
+}
+
 void origin_start(struct session *s)
 {
 	s->origin = mem_zalloc(sizeof(*s->origin));

@@ -8,7 +8,8 @@
 
 #include "base/str.h"
 
-#define V1_MAX 107 /* bytes of the line with its CRLF (2.1) */
+#define V1_MAX        107  /* bytes of the line with its CRLF (2.1) */
+#define TLS_HANDSHAKE 0x16 /* the first byte of a ClientHello (RFC 8446, 5.1) */
 
 static const unsigned char v1_start[] = {'P', 'R', 'O', 'X', 'Y', ' '};
 static const unsigned char v2_start[] = {
@@ -261,6 +262,12 @@ static bool begins(const void *data, size_t n, const unsigned char *start, size_
 	return memcmp(data, start, n < len ? n : len) == 0;
 }
 
+bool pproto_is_header(const void *data, size_t len)
+{
+	return (len >= sizeof(v1_start) && begins(data, len, v1_start, sizeof(v1_start))) ||
+	       (len >= sizeof(v2_start) && begins(data, len, v2_start, sizeof(v2_start)));
+}
+
 int pproto_read(struct pproto_ends *ends, const void *data, size_t len, struct error *err)
 {
 	char shown[64];
@@ -272,6 +279,8 @@ int pproto_read(struct pproto_ends *ends, const void *data, size_t len, struct e
 		return read_v1(ends, data, len, err);
 	if (begins(data, len, v2_start, sizeof(v2_start)))
 		return read_v2(ends, data, len, err);
+	if (*(const unsigned char *)data == TLS_HANDSHAKE)
+		return error_set(err, "none is there: TLS begins at once");
 	return error_set(err, "none is there: it begins with \"%s\"",
 		str_escape(shown, sizeof(shown), data, len < 12 ? len : 12));
 }

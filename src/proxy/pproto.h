@@ -28,6 +28,9 @@ struct pproto_ends {
  * bytes were cut, the answer is the same. */
 int pproto_read(struct pproto_ends *ends, const void *data, size_t len, struct error *err);
 
+/* Whether `data` begins as a header does, for a sentence about one where none belongs. */
+bool pproto_is_header(const void *data, size_t len);
+
 struct pproto_tls { /* PP2_TYPE_SSL; texts may be NULL */
 	const char *version, *cipher;
 	const char *sig_alg, *key_alg; /* of our certificate: how it is signed, its key */

@@ -190,17 +190,19 @@ static void fail_handshake(struct session *s, enum handshake_failure why, const 
 		s, why == HANDSHAKE_TIMEOUT ? CLOSE_HANDSHAKE_TIMEOUT : CLOSE_HANDSHAKE_FAILED);
 }
 
-static void handshake_refused(struct session *s)
+/* `data` is what the last recv() has brought. */
+static void handshake_refused(struct session *s, const unsigned char *data, size_t len)
 {
 	char why[ERROR_MAX];
 	enum tls_refusal refusal = tls_refusal_of(s->handshake, why);
+	const char *header = refusal == TLS_REFUSED_NOT ? origin_misplaced(s, data, len) : NULL;
 
 	if (s->over_limit) { /* at once, without an alert */
 		session_close(s, CLOSE_LIMIT);
 		return;
 	}
 	/* Before the client is told: who hears of a refusal finds it counted. */
-	note_handshake_failure(s, failure_of(refusal), why);
+	note_handshake_failure(s, failure_of(refusal), header ? header : why);
 	relay_flush(s); /* the alert */
 	if (s->client.fd >= 0 && !conn_queued(&s->client))
 		shutdown(s->client.fd, SHUT_WR);
@@ -281,7 +283,7 @@ static bool step_handshake(struct session *s, const unsigned char *data, size_t 
 			fail_handshake(s, HANDSHAKE_CLOSED, "the client closed the connection");
 		return false;
 	}
-	handshake_refused(s);
+	handshake_refused(s, data, len);
 	return false;
 }
 

@@ -400,7 +400,7 @@ def test_none_from_a_trusted_peer(front, serve):
     """It does without a header: its TLS is not looked at."""
     daemon = front([serve(echo).address], **LOCAL)
     assert client.answer(daemon.address, client.client_hello()) == "closed"
-    daemon.wait_log(r'PROXY header: none is there: it begins with "\\x16')
+    daemon.wait_log(r'PROXY header: none is there: TLS begins at once')
     daemon.expect(FAILURES, 1, reason="malformed")
     # Cut off; and of one that has said nothing, as balancers look whether somebody listens, no line.
     for data in b"PROXY TCP4 1.2.3.4", b"":
@@ -447,8 +447,29 @@ def test_others_are_clients(front, serve, header):
         got = ended(s)
         assert got == b"" or got[0] == 21  # an alert, at most
     daemon.expect("lintel_handshake_failures_total", 1, reason="protocol")
+    daemon.wait_log("handshake failed: a PROXY header, from a peer that is not in the listener's")
     assert daemon.metric("lintel_proxy_headers_total") == 0
     assert told.headers.empty()
+
+
+@pytest.mark.short
+@pytest.mark.parametrize("header", [pproto.v1(CLIENT, FRONT), pproto.v2(CLIENT, FRONT)])
+def test_headers_that_nobody_wants(front, serve, header):
+    """Where the listener takes none, and behind the one that it takes: the log says what it is."""
+    daemon = front([serve(echo).address])
+    with client.connect(daemon.address) as s:
+        s.sendall(header)
+        ended(s)
+    daemon.wait_log("a PROXY header, for which the listener needs proxy_protocol: true")
+    with client.connect(daemon.address) as s:
+        s.sendall(b"PROXY" + header)  # no header: what TLS says of it is said
+        ended(s)
+    daemon.wait_log("handshake failed: wrong version number")
+    daemon = front([serve(echo).address], **LOCAL)
+    with client.connect(daemon.address) as s:
+        s.sendall(header + header)
+        ended(s)
+    daemon.wait_log("a second PROXY header, where one is taken")
 
 
 @pytest.mark.short

@@ -144,7 +144,7 @@ static void test_v1_refused(void **state)
 static void test_none(void **state)
 {
 	(void)state;
-	refuse(V1("\x16\x03\x01\x02"), "none is there: it begins with \"\\x16");
+	refuse(V1("\x16\x03\x01\x02"), "none is there: TLS begins at once");
 	refuse(V1("PROXX TCP4 "), "none is there");
 	refuse(V1("GET / HTTP/1.1\r\n"), "none is there");
 	refuse(V1("\r\n\r\n\r\n"), "none is there");
