@@ -166,30 +166,38 @@ static void print_routes(struct json_object *status)
 		printf("and %" PRIu64 " more routes\n", number(status, "/routes_total") - n);
 }
 
-static void print_handshakes(struct json_object *status)
+/* Counts by reason: "7 (rate 5, route 2)". */
+static void print_reasons(struct json_object *counts)
 {
-	struct json_object *failed = at(status, "/handshakes/failed");
-	uint64_t failures = 0;
 	struct str reasons = {0};
+	uint64_t sum = 0;
 
-	if (failed) {
-		json_object_object_foreach(failed, reason, count)
+	if (counts) {
+		json_object_object_foreach(counts, reason, count)
 		{
 			uint64_t n = json_object_get_uint64(count);
 
-			failures += n;
+			sum += n;
 			if (n)
 				str_addf(&reasons, "%s%s %" PRIu64, reasons.len ? ", " : " (",
 					reason, n);
 		}
 	}
+	printf("%" PRIu64 "%s%s\n", sum, reasons.len ? reasons.data : "", reasons.len ? ")" : "");
+	str_clear(&reasons);
+}
+
+static void print_connections(struct json_object *status)
+{
+	printf("connections   now %" PRIu64 ", since start %" PRIu64 ", refused ",
+		number(status, "/connections/active"), number(status, "/connections/total"));
+	print_reasons(at(status, "/connections/refused"));
 	printf("handshakes    TLS 1.3 %" PRIu64 ", TLS 1.2 %" PRIu64 ", resumed %" PRIu64
-	       ", failed %" PRIu64 "%s%s\n",
+	       ", failed ",
 		number(status, "/handshakes/tls13"), number(status, "/handshakes/tls12"),
 		number(status, "/handshakes/tls13_resumed") +
-			number(status, "/handshakes/tls12_resumed"),
-		failures, reasons.len ? reasons.data : "", reasons.len ? ")" : "");
-	str_clear(&reasons);
+			number(status, "/handshakes/tls12_resumed"));
+	print_reasons(at(status, "/handshakes/failed"));
 }
 
 static void print_certificates(struct json_object *status)
@@ -222,9 +230,7 @@ static void print_status(struct json_object *status)
 		number(status, "/reloads/succeeded"), number(status, "/reloads/failed"));
 	if (at(status, "/reloads/last_error"))
 		printf("              the last one: %s\n", text(status, "/reloads/last_error"));
-	printf("connections   now %" PRIu64 ", since start %" PRIu64 "\n",
-		number(status, "/connections/active"), number(status, "/connections/total"));
-	print_handshakes(status);
+	print_connections(status);
 	printf("bytes         in %s, out %s\n", size(a, number(status, "/bytes/in")),
 		size(b, number(status, "/bytes/out")));
 	print_certificates(status);

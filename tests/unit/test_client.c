@@ -218,7 +218,9 @@ static const char answer[] =
 	"{\"version\":\"9.9\",\"pid\":12,\"started\":1000,\"uptime\":93784,\"loaded\":2000,"
 	"\"config\":\"/etc/x.yaml\",\"workers\":2,\"draining\":true,"
 	"\"reloads\":{\"succeeded\":1,\"failed\":2,\"last_error\":\"broken\"},"
-	"\"connections\":{\"active\":3,\"total\":40},\"bytes\":{\"in\":5,\"out\":1610612736},"
+	"\"connections\":{\"active\":3,\"total\":40,"
+	"\"refused\":{\"per_ip\":0,\"rate\":5,\"route\":2}},\"bytes\":{\"in\":5,\"out\":1610612736}"
+	","
 	"\"handshakes\":{\"tls12\":1,\"tls13\":2,\"tls12_resumed\":3,\"tls13_resumed\":4,"
 	"\"failed\":{\"timeout\":5,\"closed\":0,\"protocol\":1}},"
 	"\"listeners\":[{\"name\":null,\"address\":\":443\",\"up\":true},"
@@ -243,7 +245,7 @@ static void status_is_a_table(void **state)
 	assert_has(&t.out, "configuration /etc/x.yaml, loaded 1970-01-01T00:33:20Z\n");
 	assert_has(&t.out,
 		"reloads       accepted 1, refused 2\n              the last one: broken\n");
-	assert_has(&t.out, "connections   now 3, since start 40\n");
+	assert_has(&t.out, "connections   now 3, since start 40, refused 7 (rate 5, route 2)\n");
 	assert_has(&t.out, "TLS 1.3 2, TLS 1.2 1, resumed 7, failed 6 (timeout 5, protocol 1)\n");
 	assert_has(&t.out, "bytes         in 5 B, out 1.5 GiB\n");
 	assert_has(&t.out, "certificates  1; the first ended 1970-01-01T00:00:00Z, ");
