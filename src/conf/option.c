@@ -298,10 +298,25 @@ void option_load_items(struct option_loader *ld, const struct option_map *map,
 			load_missing(ld, &map->rows[i], at, target);
 }
 
+/* Whether `node` is the value that the map's first key is wanted with, without the key. */
+static bool lacks_its_key(const struct option_map *map, const struct node *node)
+{
+	const struct option_word *word = map->n ? map->rows[0].words : NULL;
+
+	if (!word || node->kind != NODE_SCALAR)
+		return false;
+	while (word->name && strcmp(word->name, node->text) != 0)
+		word++;
+	return word->name;
+}
+
 void option_load(struct option_loader *ld, const struct option_map *map, const struct node *node,
 	void *target)
 {
-	if (option_want_kind(ld, node, NODE_MAP))
+	if (lacks_its_key(map, node))
+		option_problem(ld, node, "takes a map of keys: write { %s: %s }", map->rows[0].key,
+			node->text);
+	else if (option_want_kind(ld, node, NODE_MAP))
 		option_load_items(ld, map, node, node->items, node->n, 0, target);
 }
 

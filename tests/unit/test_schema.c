@@ -356,6 +356,15 @@ static const struct {
 		":2:31: listen[0].redirect: \"http\" is unknown, did you mean \"https\"?\n"
 		":3:53: listen[1].redirect_port: 65536 is out of range, 1 to 65535 are possible\n"
 		":4:37: listen[2].redirect_port: is of no use without redirect: https\n"},
+	/* a map's first key, left out */
+	{"listen: [{ address: \":443\" }]\n"
+	 "routes:\n"
+	 "  - { hosts: [a], backends: [\"a:1\"], health_check: tcp, client_auth: require }\n"
+	 "  - { hosts: [b], backends: [{ address: \"b:1\", tls: true }], health_check: /up }\n",
+		":3:52: routes[0].health_check: takes a map of keys: write { type: tcp }\n"
+		":3:70: routes[0].client_auth: takes a map of keys: write { mode: require }\n"
+		":4:53: routes[1].backends[0].tls: takes a map of keys, not a single value\n"
+		":4:76: routes[1].health_check: takes a map of keys, not a single value\n"},
 	/* health checks */
 	{"listen: [{ address: \":443\" }]\n"
 	 "routes:\n"
