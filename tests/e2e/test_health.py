@@ -309,6 +309,31 @@ def test_addresses(front, serve, tmp_path):
         wait_up(daemon, address, False)
 
 
+@pytest.mark.short
+def test_full_queue(front, serve, tmp_path):
+    """A unix socket whose queue is full is asked again until there is room. The other server's
+    checks show that time passes: they are of one loop."""
+    other, address, waiting = serve(silent).address, f"unix:{tmp_path}/full", []
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+        listener.bind(address[5:])
+        listener.listen(0)
+        listener.settimeout(20)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                waiting.append(stack.enter_context(socket.socket(socket.AF_UNIX)))
+                waiting[-1].setblocking(False)
+                waiting[-1].connect(address[5:])
+        daemon = front([other, address], {**FAST, "type": "tcp", "timeout": "60s", "fall": 1})
+        proxy.wait_until("others' checks", lambda: checks(daemon, other, "success") >= 5)
+        assert is_up(daemon, address)
+        assert checks(daemon, address, "success") == checks(daemon, address, "failure") == 0
+        for _ in waiting:  # the last one of these did not get in: the check's takes its place
+            listener.accept()[0].close()
+        proxy.wait_until("a check", lambda: checks(daemon, address, "success"))
+        assert checks(daemon, address, "failure") == 0
+
+
 def test_timeout(front, serve):
     server = serve(silent)
     daemon = front([server.address], {**FAST, "type": "http", "timeout": "100ms"})
