@@ -14,8 +14,8 @@ struct origin { /* of a session whose peer has to say it; until it is connected 
 
 /* Whether a header has to come first: from everybody who is trusted there, and nobody else. */
 bool origin_is_awaited(const struct session *s);
-/* What these bytes, which are no TLS, are, when they are a header that is none of ours, and why;
- * else NULL. */
+/* What these bytes, which are no TLS (or no request), are, when they are a header that is none of
+ * ours, and why; else NULL. */
 const char *origin_misplaced(const struct session *s, const void *data, size_t len);
 void origin_start(struct session *s);
 /* Takes what belongs to the header out of the worker's input. True once it is whole: the session's

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "proxy/origin.h"
 #include "proxy/redirect.h"
 
 #define LINGER_MS  2000
@@ -69,6 +70,7 @@ void plain_take(struct session *s, const unsigned char *data, size_t len)
 {
 	struct request r;
 	enum redirect_status status;
+	const char *header;
 
 	if (!len) /* behind a PROXY header */
 		return;
@@ -83,6 +85,9 @@ void plain_take(struct session *s, const unsigned char *data, size_t len)
 		len = evbuffer_get_length(s->pending);
 	}
 	status = redirect_read(&r, (const char *)data, len);
+	header = status == REDIRECT_400 ? origin_misplaced(s, data, len) : NULL;
+	if (header)
+		session_log(s, LOG_INFO, "redirect: %s", header);
 	if (status != REDIRECT_STATUSES)
 		answer(s, status, &r);
 	else if (!s->pending)

@@ -5,6 +5,7 @@ import subprocess
 import pytest
 
 import client
+import pproto
 import proxy
 from servers import echo
 
@@ -123,6 +124,16 @@ def test_not_for_ever(front):
             while True:
                 talks.sendall(b"x" * 65536)
         proxy.wait_until("both ends", lambda: daemon.metric("lintel_connections_active") == 0)
+
+
+@pytest.mark.parametrize("header", [pproto.v1, pproto.v2])
+def test_a_header_that_nobody_wants(front, header):
+    """A balancer's, of which the configuration does not know: the log says why it gets 400."""
+    daemon = front()
+    ends = ("203.0.113.7", 40001), ("198.51.100.1", 80)
+    request = header(*ends) + b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
+    assert status(answer_to(daemon.plain, request)) == 400
+    daemon.wait_log("redirect: a PROXY header, for which the listener needs proxy_protocol: true")
 
 
 def test_refusals(front):
