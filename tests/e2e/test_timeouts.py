@@ -146,3 +146,23 @@ def test_connect(run, ca, serve):
     finally:
         deaf.close()
     assert daemon.metric("lintel_backend_connect_failures_total") >= 1
+
+
+def test_no_try_beyond_connect(run, ca, serve):
+    """Servers that would be left when timeouts.connect is over are not asked, one that would answer
+    neither. Deadlines are met to a tenth of a second: two tries at most are begun within this."""
+    deaf = [DeafServer() for _ in range(3)]
+    up = serve(echo)
+    backends = [*(d.address for d in deaf), {"address": up.address, "backup": True}]
+    config = proxy.basic(backends, [ca.issue("www.a.example")], workers=1)
+    config["routes"][0]["timeouts"] = {"connect": "50ms"}
+    daemon = run(config)
+    try:
+        with client.Client(daemon.address) as c:
+            until_closed(c.sock)
+        daemon.expect("lintel_backend_unreached_total", 1)
+        assert daemon.metric("lintel_backend_connect_failures_total") <= 2
+        assert up.connections == 0
+    finally:
+        for d in deaf:
+            d.close()
