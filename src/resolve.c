@@ -19,6 +19,7 @@ struct host {
 	struct address address;
 	struct endpoints found;
 	bool wanted, running, failing;
+	bool waiting;      /* there was no room for its job */
 	int64_t asked;     /* ms */
 	uint64_t failures; /* of connects to, and checks of, all servers of that name, now */
 	uint64_t known;    /* the same, when it was asked */
@@ -136,7 +137,8 @@ static void start_lookup(struct host *h)
 	h->asked = clock_mono_ms();
 	h->known = h->failures;
 	h->running = jobs_submit(h->resolver->jobs, &l->job);
-	if (!h->running) { /* the next tick tries again */
+	h->waiting = !h->running;
+	if (h->waiting) { /* the next tick tries again */
 		address_clear(&l->address);
 		free(l);
 	}
@@ -251,7 +253,8 @@ static void tick_host(const void *node, VISIT visit, void *arg)
 	const int64_t *now = arg;
 
 	if ((visit == postorder || visit == leaf) && !h->running &&
-		(*now - h->asked >= (h->failing ? FAILED_MS : AGAIN_MS) || h->failures != h->known))
+		(h->waiting || h->failures != h->known ||
+			*now - h->asked >= (h->failing ? FAILED_MS : AGAIN_MS)))
 		start_lookup(h);
 }
 
