@@ -42,6 +42,19 @@ int dns_command(const struct dns_job *j, struct http_call *c, struct error *err)
 	return rc;
 }
 
+int dns_read_list(const struct dns_job *j, struct http_call *c, const char *key,
+	struct http_reply *r, struct json_object **list, struct error *err)
+{
+	int rc = dns_send(j, c, r, err);
+
+	*list = key ? answer_member(r->json, key, json_type_array) : r->json;
+	if (rc == 0 && !json_object_is_type(*list, json_type_array)) {
+		error_set(err, "%s: the answer has no list", r->step);
+		rc = DNS_AGAIN;
+	}
+	return rc;
+}
+
 /* --- zones --- */
 
 int dns_api_walk(const struct dns_job *j, const char *name, struct dns_zone *z,
@@ -100,24 +113,25 @@ int dns_zone_missing(struct dns_zones_seen *seen, const char *name, struct error
 	return -1;
 }
 
-int dns_zone_not_listed(const struct http_reply *r, const char *list, const char *key,
-	const char *name, struct error *err)
+int dns_zone_not_listed(const struct dns_job *j, struct http_call *c, const char *list,
+	const char *key, const char *name, struct error *err)
 {
-	struct json_object *entries =
-		list ? answer_member(r->json, list, json_type_array) : r->json;
 	struct dns_zones_seen seen = {0};
 	struct dns_zone none = {0};
-	size_t n = json_object_is_type(entries, json_type_array) ? json_object_array_length(entries)
-								 : 0;
+	struct json_object *zones;
+	struct http_reply r;
+	int rc = dns_read_list(j, c, list, &r, &zones, err);
 
-	for (size_t i = 0; i < n; i++) {
-		struct json_object *o = json_object_array_get_idx(entries, i);
+	for (size_t i = 0; rc == 0 && i < json_object_array_length(zones); i++) {
+		struct json_object *o = json_object_array_get_idx(zones, i);
 		const char *zone = key ? answer_text(o, key) : json_object_get_string(o);
 
 		if (zone)
 			dns_zone_consider(&none, &seen, "", zone, NULL);
 	}
-	return dns_zone_missing(&seen, name, err);
+	http_reply_clear(&r);
+	return rc == 0 ? dns_zone_missing(&seen, name, err)
+		       : error_prefix(err, "no zone of this account covers %s", name);
 }
 
 const char *dns_relative(const char *name, const char *zone, char out[DNS_NAME_SIZE])

@@ -45,6 +45,10 @@ int dns_send(const struct dns_job *j, struct http_call *c, struct http_reply *r,
 /* The same, of a request whose answer tells nothing. What a DELETE does not find is gone already.
  */
 int dns_command(const struct dns_job *j, struct http_call *c, struct error *err);
+/* dns_send() of a request for a list, which is in the answer's member `key`, or is all of it: NULL.
+ * `list` is borrowed from `r`. An answer of another shape is not one without entries: DNS_AGAIN. */
+int dns_read_list(const struct dns_job *j, struct http_call *c, const char *key,
+	struct http_reply *r, struct json_object **list, struct error *err);
 
 /* --- zones --- */
 
@@ -65,10 +69,10 @@ void dns_zone_consider(struct dns_zone *z, struct dns_zones_seen *seen, const ch
 	const char *zone, const char *id);
 /* -1 with "no zone of this account covers NAME: it has a, b, c"; clears `seen`. */
 int dns_zone_missing(struct dns_zones_seen *seen, const char *name, struct error *err);
-/* The same, of those that a list in the answer has: its member `list`, or itself (NULL); an entry's
- * member `key`, or itself (NULL). */
-int dns_zone_not_listed(const struct http_reply *r, const char *list, const char *key,
-	const char *name, struct error *err);
+/* The same, of those that a request lists: as dns_read_list(), and an entry's member `key`, or
+ * itself (NULL). Where they may not be listed the sentence says so. */
+int dns_zone_not_listed(const struct dns_job *j, struct http_call *c, const char *list,
+	const char *key, const char *name, struct error *err);
 /* What `name` is called within its zone: "" = the zone itself. In `name`'s own bytes where it can
  * be; `out` is as large as a name. */
 const char *dns_relative(const char *name, const char *zone, char out[DNS_NAME_SIZE]);

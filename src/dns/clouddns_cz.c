@@ -142,14 +142,12 @@ static void add_criterion(struct json_object *search, const char *name, const ch
 	json_object_array_add(search, o);
 }
 
-/* The client's zones, those called `zone` or all: NULL. */
-static int search(
-	const struct dns_job *j, const char *zone, struct http_reply *r, struct error *err)
+/* The request for the client's zones, those called `zone` or all: NULL. */
+static struct http_call search(const struct dns_job *j, const char *zone)
 {
 	struct http_call c = {.method = "POST", .json = json_object_new_object()};
 	struct json_object *criteria = json_object_new_array();
 	char *full = mem_printf("%s.", zone ? zone : "");
-	int rc;
 
 	str_addf(&c.step, zone ? "looking for the zone %s" : "listing the zones", zone);
 	str_addf(&c.path, "/domain/search");
@@ -157,20 +155,19 @@ static int search(
 	if (zone)
 		add_criterion(criteria, "domainName", full);
 	json_object_object_add(c.json, "search", criteria);
-	rc = dns_send(j, &c, r, err);
 	free(full);
-	return rc;
+	return c;
 }
 
 static int look_for(
 	const struct dns_job *j, const char *candidate, struct dns_zone *z, struct error *err)
 {
+	struct http_call c = search(j, candidate);
 	struct json_object *items;
 	struct http_reply r;
-	int rc = search(j, candidate, &r, err);
+	int rc = dns_read_list(j, &c, "items", &r, &items, err);
 
-	items = answer_member(r.json, "items", json_type_array);
-	for (size_t i = 0; rc == 0 && items && i < json_object_array_length(items); i++) {
+	for (size_t i = 0; rc == 0 && i < json_object_array_length(items); i++) {
 		struct json_object *o = json_object_array_get_idx(items, i);
 		const char *zone = answer_text(o, "domainName"), *id = answer_text(o, "id");
 
@@ -184,35 +181,16 @@ static int look_for(
 static int find_zone(
 	const struct dns_job *j, const char *name, struct dns_zone *z, struct error *err)
 {
-	struct http_reply r;
 	int rc = dns_api_walk(j, name, z, look_for, err);
+	struct http_call c;
 
 	if (rc)
 		return rc;
-	if (search(j, NULL, &r, err) == 0)
-		dns_zone_not_listed(&r, "items", "domainName", name, err);
-	http_reply_clear(&r);
-	return -1;
+	c = search(j, NULL);
+	return dns_zone_not_listed(j, &c, "items", "domainName", name, err);
 }
 
 /* --- records --- */
-
-/* The zone with all its records, be they published or not. */
-static int read_zone(
-	const struct dns_job *j, const struct dns_txt *t, struct http_reply *r, struct error *err)
-{
-	struct http_call c = {.method = "GET", .max = ZONE_MAX};
-	int rc;
-
-	str_addf(&c.step, "reading the records of the zone %s", t->zone);
-	str_addf(&c.path, "/domain/%s", t->zone_id);
-	rc = dns_send(j, &c, r, err);
-	if (rc == 0 && !answer_member(r->json, "lastDomainRecordList", json_type_array)) {
-		error_set(err, "%s: the answer has no lastDomainRecordList", r->step);
-		rc = DNS_AGAIN;
-	}
-	return rc;
-}
 
 static bool is_name(const char *shown, const char *name)
 {
@@ -221,13 +199,11 @@ static bool is_name(const char *shown, const char *name)
 	return strncmp(shown, name, len) == 0 && (!shown[len] || strcmp(shown + len, ".") == 0);
 }
 
-/* Its id; NULL = it is not there. */
-static const char *find_record(const struct http_reply *r, const struct dns_txt *t)
+/* Its id among a zone's records; NULL = it is not there. */
+static const char *find_record(struct json_object *records, const struct dns_txt *t)
 {
-	struct json_object *list = answer_member(r->json, "lastDomainRecordList", json_type_array);
-
-	for (size_t i = 0; i < json_object_array_length(list); i++) {
-		struct json_object *o = json_object_array_get_idx(list, i);
+	for (size_t i = 0; i < json_object_array_length(records); i++) {
+		struct json_object *o = json_object_array_get_idx(records, i);
 		const char *type = answer_text(o, "type"), *name = answer_text(o, "name"),
 			   *value = answer_text(o, "value");
 
@@ -275,16 +251,21 @@ static int publish(const struct dns_job *j, const struct dns_txt *t, struct erro
 	return dns_command(j, &c, err);
 }
 
-/* The zone is published even when nothing had to be changed: an earlier try may have come no
- * further than this. */
+/* The zone has all its records, be they published or not. It is published even when nothing had to
+ * be changed: an earlier try may have come no further than this. */
 static int change(
 	const struct dns_job *j, struct dns_txt *const *v, size_t n, bool add, struct error *err)
 {
+	struct http_call c = {.method = "GET", .max = ZONE_MAX};
+	struct json_object *records;
 	struct http_reply r;
-	int rc = read_zone(j, v[0], &r, err);
+	int rc;
 
+	str_addf(&c.step, "reading the records of the zone %s", v[0]->zone);
+	str_addf(&c.path, "/domain/%s", v[0]->zone_id);
+	rc = dns_read_list(j, &c, "lastDomainRecordList", &r, &records, err);
 	for (size_t i = 0; rc == 0 && i < n; i++) {
-		const char *id = find_record(&r, v[i]);
+		const char *id = find_record(records, v[i]);
 
 		if (add && !id)
 			rc = add_record(j, v[i], err);

@@ -134,44 +134,26 @@ static int init(struct dns_provider *p, struct error *err)
 
 /* --- zones --- */
 
-static struct json_object *results(const struct http_reply *r)
-{
-	return answer_member(r->json, "result", json_type_array);
-}
-
-/* A list in "result", which an answer of another shape is not: that would be one without entries.
- */
-static int list(
-	const struct dns_job *j, struct http_call *c, struct http_reply *r, struct error *err)
-{
-	int rc = dns_send(j, c, r, err);
-
-	if (rc == 0 && !results(r)) {
-		error_set(err, "%s: the answer has no list", r->step);
-		rc = DNS_AGAIN;
-	}
-	return rc;
-}
-
 static int look(
 	const struct dns_job *j, const char *candidate, struct dns_zone *z, struct error *err)
 {
 	struct http_call c = {.method = "GET"};
+	struct json_object *zones;
 	struct http_reply r;
 	size_t n;
 	int rc;
 
 	str_addf(&c.step, "looking for the zone %s", candidate);
 	str_addf(&c.path, "/zones?name=%s&per_page=50", candidate);
-	rc = list(j, &c, &r, err);
-	n = rc == 0 ? json_object_array_length(results(&r)) : 0;
+	rc = dns_read_list(j, &c, "result", &r, &zones, err);
+	n = rc == 0 ? json_object_array_length(zones) : 0;
 	if (n > 1)
 		rc = error_set(err,
 			"the zone %s is there %zu times, in several accounts: set zone_id",
 			candidate, n);
 	else if (n)
 		dns_zone_consider(z, NULL, candidate, candidate,
-			answer_text(json_object_array_get_idx(results(&r), 0), "id"));
+			answer_text(json_object_array_get_idx(zones, 0), "id"));
 	http_reply_clear(&r);
 	return rc < 0 ? -1 : z->id != NULL;
 }
@@ -180,14 +162,10 @@ static int look(
 static int say_missing(const struct dns_job *j, const char *name, struct error *err)
 {
 	struct http_call c = {.method = "GET"};
-	struct http_reply r;
 
 	str_addf(&c.step, "listing the zones");
 	str_addf(&c.path, "/zones?per_page=50");
-	if (list(j, &c, &r, err) == 0)
-		dns_zone_not_listed(&r, "result", "name", name, err);
-	http_reply_clear(&r);
-	return -1;
+	return dns_zone_not_listed(j, &c, "result", "name", name, err);
 }
 
 static int find_zone(
@@ -209,21 +187,21 @@ static const char *zone_id(const struct dns_job *j, const struct dns_txt *t)
 /* --- records --- */
 
 /* The ids of a name's TXT records, by their values. */
-static int read_records(
-	const struct dns_job *j, const struct dns_txt *t, struct http_reply *r, struct error *err)
+static int read_records(const struct dns_job *j, const struct dns_txt *t, struct http_reply *r,
+	struct json_object **records, struct error *err)
 {
 	struct http_call c = {.method = "GET"};
 
 	str_addf(&c.step, "reading the TXT records of %s", t->name);
 	str_addf(&c.path, "/zones/%s/dns_records?type=TXT&name=%s&per_page=100", zone_id(j, t),
 		t->name);
-	return list(j, &c, r, err);
+	return dns_read_list(j, &c, "result", r, records, err);
 }
 
-static const char *find_record(const struct http_reply *r, const char *value)
+static const char *find_record(struct json_object *records, const char *value)
 {
-	for (size_t i = 0; i < json_object_array_length(results(r)); i++) {
-		struct json_object *o = json_object_array_get_idx(results(r), i);
+	for (size_t i = 0; i < json_object_array_length(records); i++) {
+		struct json_object *o = json_object_array_get_idx(records, i);
 		const char *content = answer_text(o, "content");
 
 		if (content && dns_is_value(content, value))
@@ -270,11 +248,12 @@ static int delete_record(
 static int change(
 	const struct dns_job *j, struct dns_txt *const *v, size_t n, bool add, struct error *err)
 {
+	struct json_object *records;
 	struct http_reply r;
-	int rc = read_records(j, v[0], &r, err);
+	int rc = read_records(j, v[0], &r, &records, err);
 
 	for (size_t i = 0; rc == 0 && i < n; i++) {
-		const char *id = find_record(&r, v[i]->value);
+		const char *id = find_record(records, v[i]->value);
 
 		if (add && !id)
 			rc = add_record(j, v[i], err);

@@ -91,14 +91,10 @@ static int look(
 static int say_missing(const struct dns_job *j, const char *name, struct error *err)
 {
 	struct http_call c = {.method = "GET"};
-	struct http_reply r;
 
 	str_addf(&c.step, "listing the domains");
 	str_addf(&c.path, "/v2/domains?per_page=200");
-	if (dns_send(j, &c, &r, err) == 0)
-		dns_zone_not_listed(&r, "domains", "name", name, err);
-	http_reply_clear(&r);
-	return -1;
+	return dns_zone_not_listed(j, &c, "domains", "name", name, err);
 }
 
 static int find_zone(
@@ -117,17 +113,10 @@ static int read_records(const struct dns_job *j, const struct dns_txt *t, struct
 	struct json_object **out, struct error *err)
 {
 	struct http_call c = {.method = "GET"};
-	int rc;
 
 	str_addf(&c.step, "reading the TXT records of %s", t->name);
 	str_addf(&c.path, "/v2/domains/%s/records?type=TXT&per_page=200&name=%s", t->zone, t->name);
-	rc = dns_send(j, &c, r, err);
-	*out = answer_member(r->json, "domain_records", json_type_array);
-	if (rc == 0 && !*out) {
-		error_set(err, "%s: the answer has no list of records", r->step);
-		rc = DNS_AGAIN;
-	}
-	return rc;
+	return dns_read_list(j, &c, "domain_records", r, out, err);
 }
 
 static bool is_record_of(struct json_object *record, const char *value)

@@ -85,19 +85,6 @@ static int init(struct dns_provider *p, struct error *err)
 	return dns_api_init(p, api, BASE_URL, dns_value(p, API_KEY), 60, 60000, err);
 }
 
-/* An array of {"type","name","data","ttl"} in r->json. */
-static int read_records(
-	const struct dns_job *j, struct http_call *c, struct http_reply *r, struct error *err)
-{
-	int rc = dns_send(j, c, r, err);
-
-	if (rc == 0 && !json_object_is_type(r->json, json_type_array)) {
-		error_set(err, "%s: the answer is no list of records", r->step);
-		rc = DNS_AGAIN;
-	}
-	return rc;
-}
-
 /* --- zones --- */
 
 /* A domain of ours is one whose records can be read: /v1/domains/NAME itself is refused to accounts
@@ -106,12 +93,13 @@ static int look(
 	const struct dns_job *j, const char *candidate, struct dns_zone *z, struct error *err)
 {
 	struct http_call c = {.method = "GET"};
+	struct json_object *records;
 	struct http_reply r;
 	int rc;
 
 	str_addf(&c.step, "looking for the domain %s", candidate);
 	str_addf(&c.path, "/v1/domains/%s/records/TXT/_acme-challenge", candidate);
-	rc = read_records(j, &c, &r, err);
+	rc = dns_read_list(j, &c, NULL, &r, &records, err);
 	if (rc == 0) {
 		dns_zone_consider(z, NULL, candidate, candidate, candidate);
 		rc = 1;
@@ -126,21 +114,10 @@ static int look(
 static int say_missing(const struct dns_job *j, const char *name, struct error *err)
 {
 	struct http_call c = {.method = "GET", .max = LIST_MAX};
-	struct http_reply r;
-	int rc;
 
 	str_addf(&c.step, "listing the domains");
 	str_addf(&c.path, "/v1/domains?limit=1000");
-	rc = dns_send(j, &c, &r, err);
-	if (rc == 0)
-		dns_zone_not_listed(&r, NULL, "domain", name, err);
-	else if (r.http.status == 403)
-		error_set(err,
-			"no zone of this account covers %s (which ones it has GoDaddy does not "
-			"tell to accounts with few domains)",
-			name);
-	http_reply_clear(&r);
-	return -1;
+	return dns_zone_not_listed(j, &c, NULL, "domain", name, err);
 }
 
 static int find_zone(
@@ -274,6 +251,7 @@ static int change(
 {
 	const struct http_api *api = j->provider->own;
 	struct http_call c = {.method = "GET"};
+	struct json_object *there;
 	struct http_reply r;
 	int rc;
 
@@ -281,9 +259,9 @@ static int change(
 		return -1;
 	str_addf(&c.step, "reading the TXT records of %s", v[0]->name);
 	add_path(&c.path, v[0]);
-	rc = read_records(j, &c, &r, err);
+	rc = dns_read_list(j, &c, NULL, &r, &there, err);
 	if (rc == 0)
-		rc = (adds ? add : take_out)(j, r.json, v, n, err);
+		rc = (adds ? add : take_out)(j, there, v, n, err);
 	http_reply_clear(&r);
 	http_account_leave(api->account, HTTP_CHANGE);
 	return rc;

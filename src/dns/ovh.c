@@ -61,16 +61,10 @@ static int look(
 static int say_missing(const struct dns_job *j, const char *name, struct error *err)
 {
 	struct http_call c = {.method = "GET"};
-	struct http_reply r;
 
 	str_addf(&c.step, "listing the zones");
 	str_addf(&c.path, "/domain/zone");
-	if (dns_send(j, &c, &r, err) == 0)
-		dns_zone_not_listed(&r, NULL, NULL, name, err);
-	else
-		error_prefix(err, "no zone of this account covers %s", name);
-	http_reply_clear(&r);
-	return -1;
+	return dns_zone_not_listed(j, &c, NULL, NULL, name, err);
 }
 
 static int find_zone(
@@ -119,22 +113,21 @@ static int find_record(
 {
 	struct http_call c = {.method = "GET"};
 	char relative[DNS_NAME_SIZE];
+	struct json_object *numbers;
 	struct http_reply r;
 	int rc;
 
 	str_addf(&c.step, "reading the TXT records of %s", t->name);
 	str_addf(&c.path, "/domain/zone/%s/record?fieldType=TXT&subDomain=%s", t->zone,
 		dns_relative(t->name, t->zone, relative));
-	rc = dns_send(j, &c, &r, err);
+	rc = dns_read_list(j, &c, NULL, &r, &numbers, err);
 	*id = NULL;
 	if (rc < 0 && ovh_is_ungranted(&r))
 		rc = UNREADABLE;
-	else if (rc == 0 && !json_object_is_type(r.json, json_type_array))
-		rc = error_set(err, "%s: the answer is no list", r.step);
-	for (size_t i = 0; rc == 0 && i < json_object_array_length(r.json); i++) {
+	for (size_t i = 0; rc == 0 && i < json_object_array_length(numbers); i++) {
 		free(*id);
 		*id = mem_printf(
-			"%" PRId64, json_object_get_int64(json_object_array_get_idx(r.json, i)));
+			"%" PRId64, json_object_get_int64(json_object_array_get_idx(numbers, i)));
 		rc = read_record(j, t, *id, err);
 	}
 	http_reply_clear(&r);

@@ -361,10 +361,13 @@ class TestOvh(providers.Suite):
 
     def test_list_that_is_none(self, dns, api):
         """No record is added without knowing whether it is there."""
-        api.fail("/record?", Answer(200, {"id": 1}))
+        fault = api.fail("/record?", Answer(200, {"id": 1}), times=-1)
         said = self.bad(dns("dns present", NAME, VALUES[0]))
-        assert f"reading the TXT records of {NAME}: the answer is no list" in said
-        assert not api.stored
+        assert f"reading the TXT records of {NAME}: the answer has no list" in said
+        assert not api.stored and fault.hits == 4
+        fault.times = 1
+        self.good(dns("dns present", NAME, VALUES[0]))
+        self.good(dns("dns cleanup", NAME, VALUES[0]))
 
     # The API in memory
 
