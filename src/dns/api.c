@@ -6,7 +6,9 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-#define SEEN_MAX 20 /* zones that a sentence names */
+#define SEEN_MAX  20 /* zones that a sentence names */
+#define PER_PAGE  100
+#define PAGES_MAX 20
 
 _Static_assert((int)DNS_API_OWN_OPTIONS - (int)DNS_BASE_URL == (int)HTTP_OWN_SETTINGS,
 	"the rows of every API are not those of http/api.h");
@@ -51,6 +53,32 @@ int dns_read_list(const struct dns_job *j, struct http_call *c, const char *key,
 	if (rc == 0 && !json_object_is_type(*list, json_type_array)) {
 		error_set(err, "%s: the answer has no list", r->step);
 		rc = DNS_AGAIN;
+	}
+	return rc;
+}
+
+int dns_read_pages(const struct dns_job *j, const char *step, const char *path, const char *key,
+	struct json_object **list, struct error *err)
+{
+	size_t n = PER_PAGE; /* fewer are on the last page, or none */
+	int rc = 0;
+
+	*list = json_object_new_array();
+	for (unsigned page = 1; rc == 0 && n == PER_PAGE; page++) {
+		struct http_call c = {.method = "GET"};
+		struct json_object *some;
+		struct http_reply r;
+
+		if (page > PAGES_MAX)
+			return error_set(err, "%s: the list has no end", step);
+		str_addf(&c.step, "%s", step);
+		str_addf(&c.path, "%s&per_page=%d&page=%u", path, PER_PAGE, page);
+		rc = dns_read_list(j, &c, key, &r, &some, err);
+		n = rc == 0 ? json_object_array_length(some) : 0;
+		for (size_t i = 0; i < n; i++)
+			json_object_array_add(
+				*list, json_object_get(json_object_array_get_idx(some, i)));
+		http_reply_clear(&r);
 	}
 	return rc;
 }

@@ -49,6 +49,10 @@ int dns_command(const struct dns_job *j, struct http_call *c, struct error *err)
  * `list` is borrowed from `r`. An answer of another shape is not one without entries: DNS_AGAIN. */
 int dns_read_list(const struct dns_job *j, struct http_call *c, const char *key,
 	struct http_reply *r, struct json_object **list, struct error *err);
+/* The same of a list that comes in pages of 100 entries, asked for as &per_page= and &page= behind
+ * `path`, which has a query. `list` is new, be it whole or not. */
+int dns_read_pages(const struct dns_job *j, const char *step, const char *path, const char *key,
+	struct json_object **list, struct error *err);
 
 /* --- zones --- */
 

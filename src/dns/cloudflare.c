@@ -186,16 +186,17 @@ static const char *zone_id(const struct dns_job *j, const struct dns_txt *t)
 
 /* --- records --- */
 
-/* The ids of a name's TXT records, by their values. */
-static int read_records(const struct dns_job *j, const struct dns_txt *t, struct http_reply *r,
+/* A name's TXT records: a new array. */
+static int read_records(const struct dns_job *j, const struct dns_txt *t,
 	struct json_object **records, struct error *err)
 {
-	struct http_call c = {.method = "GET"};
+	char *step = mem_printf("reading the TXT records of %s", t->name),
+	     *path = mem_printf("/zones/%s/dns_records?type=TXT&name=%s", zone_id(j, t), t->name);
+	int rc = dns_read_pages(j, step, path, "result", records, err);
 
-	str_addf(&c.step, "reading the TXT records of %s", t->name);
-	str_addf(&c.path, "/zones/%s/dns_records?type=TXT&name=%s&per_page=100", zone_id(j, t),
-		t->name);
-	return dns_read_list(j, &c, "result", r, records, err);
+	free(step);
+	free(path);
+	return rc;
 }
 
 static const char *find_record(struct json_object *records, const char *value)
@@ -249,8 +250,7 @@ static int change(
 	const struct dns_job *j, struct dns_txt *const *v, size_t n, bool add, struct error *err)
 {
 	struct json_object *records;
-	struct http_reply r;
-	int rc = read_records(j, v[0], &r, &records, err);
+	int rc = read_records(j, v[0], &records, err);
 
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		const char *id = find_record(records, v[i]->value);
@@ -260,7 +260,7 @@ static int change(
 		else if (!add && id)
 			rc = delete_record(j, v[i], id, err);
 	}
-	http_reply_clear(&r);
+	json_object_put(records);
 	return rc;
 }
 

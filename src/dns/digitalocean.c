@@ -107,16 +107,18 @@ static int find_zone(
 
 /* --- records --- */
 
-/* The name's TXT records: *out, borrowed from `r`. The filter wants the whole name, though the
- * answer has what it is called within the zone. */
-static int read_records(const struct dns_job *j, const struct dns_txt *t, struct http_reply *r,
-	struct json_object **out, struct error *err)
+/* The name's TXT records: a new array. The filter wants the whole name, though the answer has what
+ * it is called within the zone. */
+static int read_records(const struct dns_job *j, const struct dns_txt *t,
+	struct json_object **records, struct error *err)
 {
-	struct http_call c = {.method = "GET"};
+	char *step = mem_printf("reading the TXT records of %s", t->name),
+	     *path = mem_printf("/v2/domains/%s/records?type=TXT&name=%s", t->zone, t->name);
+	int rc = dns_read_pages(j, step, path, "domain_records", records, err);
 
-	str_addf(&c.step, "reading the TXT records of %s", t->name);
-	str_addf(&c.path, "/v2/domains/%s/records?type=TXT&per_page=200&name=%s", t->zone, t->name);
-	return dns_read_list(j, &c, "domain_records", r, out, err);
+	free(step);
+	free(path);
+	return rc;
 }
 
 static bool is_record_of(struct json_object *record, const char *value)
@@ -154,8 +156,7 @@ static int delete_record(
 static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err)
 {
 	struct json_object *records;
-	struct http_reply r;
-	int rc = read_records(j, v[0], &r, &records, err);
+	int rc = read_records(j, v[0], &records, err);
 
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		bool there = false;
@@ -165,7 +166,7 @@ static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n, 
 		if (!there)
 			rc = add_record(j, v[i], err);
 	}
-	http_reply_clear(&r);
+	json_object_put(records);
 	return rc;
 }
 
@@ -188,12 +189,11 @@ static int cleanup_one(const struct dns_job *j, const struct dns_txt *t,
 static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err)
 {
 	struct json_object *records;
-	struct http_reply r;
-	int rc = read_records(j, v[0], &r, &records, err);
+	int rc = read_records(j, v[0], &records, err);
 
 	for (size_t i = 0; rc == 0 && i < n; i++)
 		rc = cleanup_one(j, v[i], records, err);
-	http_reply_clear(&r);
+	json_object_put(records);
 	return rc;
 }
 

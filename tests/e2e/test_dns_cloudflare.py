@@ -102,6 +102,19 @@ class TestCloudflare(providers.Suite):
         said = self.bad(dns("dns present", NAME, VALUES[0]))
         assert "looking for the zone example.test: the answer has no list" in said
 
+    def test_many_records_at_the_name(self, dns, api):
+        """Ours is on the list's second page."""
+        api.ids.update({f"f{i:031x}": (NAME, f"foreign-{i}") for i in range(100)})
+        for _ in range(2):
+            self.good(dns("dns present", NAME, VALUES[0]))
+        assert api.values(NAME) == [VALUES[0]]
+        self.good(dns("dns cleanup", NAME, VALUES[0]))
+        assert api.values(NAME) == [] and len(api.ids) == 100
+        del api.requests[:]
+        api.fail(self.steps["read"], lambda answer: Answer(200, {"result": [None] * 100}), times=-1)
+        assert "the list has no end" in self.bad(dns("dns present", NAME, VALUES[0]))
+        assert len([r for r in api.requests if self.steps["read"] in r]) == 20
+
     def test_one_name_in_two_accounts(self, dns, api):
         """zone_id decides."""
         api.zones.append("example.test")

@@ -21,7 +21,7 @@ class TestDigitalOcean(providers.Suite):
     secrets = (TOKEN,)
     steps = {
         "zone": "GET /v2/domains/example.test",
-        "read": f"/records?type=TXT&per_page=200&name={NAME}",
+        "read": f"/records?type=TXT&name={NAME}",
         "add": "POST /v2/domains/",
         "remove": "DELETE /v2/domains/",
     }
@@ -107,6 +107,19 @@ class TestDigitalOcean(providers.Suite):
         self.good(dns("dns cleanup", NAME, VALUES[0]))
         assert api.values(NAME) == [FOREIGN]
         api.unplant(NAME, FOREIGN)
+
+    def test_many_records_at_the_name(self, dns, api):
+        """Ours is on the list's second page."""
+        api.ids.update({i: (NAME, f"foreign-{i}") for i in range(100)})
+        for _ in range(2):
+            self.good(dns("dns present", NAME, VALUES[0]))
+        assert api.values(NAME) == [VALUES[0]]
+        self.good(dns("dns cleanup", NAME, VALUES[0]))
+        assert api.values(NAME) == [] and len(api.ids) == 100
+        del api.requests[:]
+        api.fail(self.steps["read"], lambda answer: Answer(200, {"domain_records": [None] * 100}), times=-1)
+        assert "the list has no end" in self.bad(dns("dns present", NAME, VALUES[0]))
+        assert len([r for r in api.requests if self.steps["read"] in r]) == 20
 
     def test_record_of_the_zone_itself(self, dns, api):
         """Where a CNAME leads to a zone's own name."""
