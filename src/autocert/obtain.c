@@ -1,5 +1,6 @@
 #include "autocert/obtain.h"
 
+#include <openssl/crypto.h>
 #include <openssl/sha.h>
 #include <stdlib.h>
 #include <string.h>
@@ -160,11 +161,12 @@ static void fail(struct run *r, const struct error *why)
 
 /* What stands in the configuration, and what its files and the environment have of it: somebody who
  * mends a secret there does not touch the configuration. What cannot be read is zeros, so that its
- * return counts too. */
+ * return counts too. Where there can be no fingerprint nothing counts as changed. */
 static void set_fingerprint(struct run *r)
 {
 	unsigned char hash[SHA256_DIGEST_LENGTH] = {0};
 	struct str s = {0};
+	struct error err;
 
 	str_add(&s, r->a->fingerprint, strlen(r->a->fingerprint));
 	if (conf_is_acme(r->a) && records_open(r, NULL) == 0)
@@ -174,19 +176,24 @@ static void set_fingerprint(struct run *r)
 		file_hash(r->a->ca_certs.v[i], ACME_ROOTS_MAX, hash);
 		str_add(&s, hash, sizeof(hash));
 	}
-	SHA256((const unsigned char *)s.data, s.len, hash);
-	str_hex(r->fingerprint, hash, sizeof(hash));
+	if (store_keyed_hash(r->o->conf->state_dir, s.data, s.len, r->fingerprint, &err) < 0) {
+		run_say(r, STEP_NOTE, LOG_WARN, "%s", err.text);
+		memcpy(r->fingerprint, r->state->fingerprint, sizeof(r->fingerprint));
+	}
+	OPENSSL_cleanse(s.data, s.len);
 	str_clear(&s);
 }
 
-/* What a failure has left behind counts for the configuration that failed only. */
+/* What a failure has left behind counts for the configuration that failed only. A state without a
+ * fingerprint is new, or of a lintel that did not key it: what it has is taken for ours. */
 static void lift_if_changed(struct run *r)
 {
 	struct state *s = r->state;
+	bool changed = *s->fingerprint && strcmp(s->fingerprint, r->fingerprint) != 0;
 
-	if (strcmp(s->fingerprint, r->fingerprint) == 0)
-		return;
 	memcpy(s->fingerprint, r->fingerprint, sizeof(s->fingerprint));
+	if (!changed)
+		return;
 	s->attempts = s->unreachable = 0;
 	s->failed_at = s->retry_at = 0;
 	run_set_failure(r, NULL);
@@ -203,7 +210,8 @@ static void lift_if_changed(struct run *r)
 static void heed_mark(struct run *r)
 {
 	struct state *s = r->state;
-	int64_t at = *s->fingerprint ? 0 : store_last_failure(r->a), now = clock_wall_s();
+	bool known = *s->fingerprint || s->failed_at;
+	int64_t at = known ? 0 : store_last_failure(r->a), now = clock_wall_s();
 
 	if (!at || at > now)
 		return;

@@ -111,7 +111,7 @@ int state_parse(struct state *s, const char *text, size_t len, struct error *err
 	*s = (struct state){0};
 	if (!o)
 		return error_set(err, "is not what lintel has written: no JSON object");
-	fingerprint = get_string(o, "fingerprint", &bad);
+	fingerprint = get_string(o, "fingerprint_hmac", &bad);
 	if (fingerprint && strlen(fingerprint) < sizeof(s->fingerprint))
 		strcpy(s->fingerprint, fingerprint);
 	free(fingerprint);
@@ -215,7 +215,7 @@ int state_save(const struct state *s, const char *state_dir, const char *id, str
 	const char *text;
 	int rc;
 
-	add_string(o, "fingerprint", s->fingerprint);
+	add_string(o, "fingerprint_hmac", s->fingerprint);
 	add_number(o, "attempts", s->attempts);
 	add_number(o, "unreachable", s->unreachable);
 	add_number(o, "failed_at", s->failed_at);

@@ -14,7 +14,7 @@
 
 struct state {
 	/* Of the configuration that failures and the order belong to, and of what the files that
-	 * it names hold: SHA-256, hex. */
+	 * it names hold: store_keyed_hash(). "" = not known. */
 	char fingerprint[65];
 	/* Orders in a row that came to nothing, counted before they are placed, and times in a row
 	 * that it did not even come to an order. */

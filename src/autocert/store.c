@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
+#include <openssl/hmac.h>
+#include <openssl/rand.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,9 +20,12 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "tls/cert.h"
 
 #define ROOM (256 << 10) /* bytes: a dozen small files, some of them twice */
+
+enum { HASH_KEY_SIZE = 32 };
 
 static int make_folder_of(const char *path, struct error *err)
 {
@@ -235,6 +240,46 @@ static void wipe(char *data, size_t len)
 	if (data)
 		OPENSSL_cleanse(data, len);
 	free(data);
+}
+
+static pthread_mutex_t hash_key = PTHREAD_MUTEX_INITIALIZER; /* made once */
+
+/* One that is no good is replaced: hashes of before match none of now, then. */
+static int get_hash_key(const char *path, unsigned char key[HASH_KEY_SIZE], struct error *err)
+{
+	size_t len = 0;
+	char *data = file_read(path, HASH_KEY_SIZE, &len, NULL);
+	bool good = data && len == HASH_KEY_SIZE;
+
+	if (good)
+		memcpy(key, data, HASH_KEY_SIZE);
+	wipe(data, len);
+	if (good)
+		return 0;
+	if (RAND_bytes(key, HASH_KEY_SIZE) != 1)
+		abort();
+	if (make_folder_of(path, err) < 0)
+		return -1;
+	return file_write(path, key, HASH_KEY_SIZE, 0600, err);
+}
+
+int store_keyed_hash(
+	const char *state_dir, const void *data, size_t len, char hex[65], struct error *err)
+{
+	char *path = mem_printf("%s/autocert/fingerprint-key", state_dir);
+	unsigned char key[HASH_KEY_SIZE], hash[32];
+	int rc;
+
+	pthread_mutex_lock(&hash_key);
+	rc = get_hash_key(path, key, err);
+	pthread_mutex_unlock(&hash_key);
+	if (rc == 0 && !HMAC(EVP_sha256(), key, HASH_KEY_SIZE, data, len, hash, NULL))
+		abort(); /* out of memory */
+	if (rc == 0)
+		str_hex(hex, hash, sizeof(hash));
+	OPENSSL_cleanse(key, sizeof(key));
+	free(path);
+	return rc;
 }
 
 static char *order_key_path(const char *state_dir, const char *id)

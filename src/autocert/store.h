@@ -45,6 +45,12 @@ int store_put_order_key(const char *state_dir, const char *id, EVP_PKEY *key, st
 EVP_PKEY *store_get_order_key(const char *state_dir, const char *id, struct error *err);
 void store_drop_order_key(const char *state_dir, const char *id);
 
+/* HMAC-SHA-256, in hex, by a key of this state_dir that is made as needed:
+ * autocert/fingerprint-key, 0600. Who sees the result cannot try what went into it. -1 with a
+ * sentence. */
+int store_keyed_hash(
+	const char *state_dir, const void *data, size_t len, char hex[65], struct error *err);
+
 /* The account key at `path`, PEM or DER; made where there is none (*made). One that is no key is
  * kept aside with a warning and a new one made: the CA will know it as a new account. One that may
  * not be read, now, is an error. NULL with a sentence. */

@@ -79,6 +79,7 @@ def test_first_certificate(run, testbed, figure):
         "certs/cert.crt": 0o644,
         "certs/priv.key": 0o600,
         "autocert/68435196b59a.json": 0o600,
+        "autocert/fingerprint-key": 0o600,
     }.items():
         assert (state / path).stat().st_mode & 0o777 == mode, path
     assert "BEGIN PRIVATE KEY" in (state / "certs/priv.key").read_text()  # PKCS#8

@@ -213,6 +213,19 @@ def test_a_restart_goes_on_at_once(run, ca):
     daemon.says("going on with the open order")
 
 
+def test_a_state_of_before_fingerprints_were_keyed(run, ca):
+    """What was begun is gone on with; the fingerprint, by which secrets could be tried, goes."""
+    daemon = fail_early(run, ca)
+    state = state_file(daemon, "main")
+    o = json.loads(state.read_text())
+    assert len(o.pop("fingerprint_hmac")) == 64
+    state.write_text(json.dumps({**o, "fingerprint": "0" * 64}))
+    daemon.start()
+    daemon.wait_log("is served$")
+    assert ca.count("newOrder") == 1
+    assert "fingerprint_hmac" in (o := json.loads(state.read_text())) and "fingerprint" not in o
+
+
 @pytest.mark.parametrize("over", [False, True], ids=["waiting", "over"])
 def test_a_restart_finds_the_order_gone(run, ca, over):
     """Leads to the wait after an order, and to no other one before its time: neither within the

@@ -261,7 +261,7 @@ static const char *const broken[] = {
 	"{\"attempts\": true}",
 	"{\"failed_at\": []}",
 	"{\"failure\": 1}",
-	"{\"fingerprint\": {}}",
+	"{\"fingerprint_hmac\": {}}",
 	"{\"order\": \"https://ca.example/order\"}",
 	"{\"order_ca\": \"https://ca.example/dir\"}",
 	"{\"txt\": {}}",

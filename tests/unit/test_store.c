@@ -290,6 +290,44 @@ static void an_order_keeps_its_key(void **state)
 	free(file);
 }
 
+static void assert_hash(const char *state_dir, const char *data, const char *want, bool same)
+{
+	struct error err = {""};
+	char hex[65];
+
+	assert_int_equal(store_keyed_hash(state_dir, data, strlen(data), hex, &err), 0);
+	assert_int_equal(strlen(hex), 64);
+	assert_int_equal(strcmp(hex, want) == 0, same);
+}
+
+static void a_hash_has_a_key_of_its_folder(void **state)
+{
+	char *file = mem_printf("%s/autocert/fingerprint-key", folder), *other = certgen_temp();
+	struct error err = {""};
+	char hex[65];
+
+	assert_int_equal(store_keyed_hash(folder, "abc", 3, hex, &err), 0);
+	assert_mode(file, 0600);
+	assert_hash(folder, "abc", hex, true);
+	assert_hash(folder, "abd", hex, false);
+	assert_hash(other, "abc", hex, false);
+	assert_hash(folder, "abc",
+		"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", false);
+	/* As others make it. */
+	certgen_write_text(file, "0123456789abcdef0123456789abcdef", 0600);
+	assert_hash(folder, "what do ya want for nothing?",
+		"137e6557c3c13a1ca5dc7e52a389a0f86be8cb4db4ae61c62396058b00acacd0", true);
+	/* One that is cut off is replaced. */
+	certgen_write_text(file, "0123456789abcdef", 0600);
+	assert_hash(folder, "abc", hex, false);
+	assert_int_equal(store_keyed_hash(folder, "abc", 3, hex, &err), 0);
+	assert_hash(folder, "abc", hex, true);
+	assert_int_equal(store_keyed_hash(file, "abc", 3, hex, &err), -1); /* it is no folder */
+	assert_non_null(strstr(err.text, file));
+	certgen_remove(other);
+	free(file);
+}
+
 static size_t count_kept_aside(void)
 {
 	char *sub = mem_printf("%s/k", folder);
@@ -448,6 +486,7 @@ int main(void)
 		TEST(checks_folders_without_a_trace),
 		TEST(failures_are_marked_beside_the_certificate),
 		TEST(an_order_keeps_its_key),
+		TEST(a_hash_has_a_key_of_its_folder),
 		TEST(an_account_key_is_made_once),
 		TEST(reads_account_keys_of_every_form),
 		cmocka_unit_test(a_broken_account_key_is_kept_aside),
