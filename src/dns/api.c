@@ -6,7 +6,8 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-#define SEEN_MAX  20 /* zones that a sentence names */
+#define SEEN_MAX  20                /* zones that a sentence names */
+#define LIST_MAX  ((size_t)4 << 20) /* bytes of a list, or of a page of it */
 #define PER_PAGE  100
 #define PAGES_MAX 20
 
@@ -47,8 +48,10 @@ int dns_command(const struct dns_job *j, struct http_call *c, struct error *err)
 int dns_read_list(const struct dns_job *j, struct http_call *c, const char *key,
 	struct http_reply *r, struct json_object **list, struct error *err)
 {
-	int rc = dns_send(j, c, r, err);
+	int rc;
 
+	c->max = LIST_MAX;
+	rc = dns_send(j, c, r, err);
 	*list = key ? answer_member(r->json, key, json_type_array) : r->json;
 	if (rc == 0 && !json_object_is_type(*list, json_type_array)) {
 		error_set(err, "%s: the answer has no list", r->step);

@@ -46,7 +46,8 @@ int dns_send(const struct dns_job *j, struct http_call *c, struct http_reply *r,
  */
 int dns_command(const struct dns_job *j, struct http_call *c, struct error *err);
 /* dns_send() of a request for a list, which is in the answer's member `key`, or is all of it: NULL.
- * `list` is borrowed from `r`. An answer of another shape is not one without entries: DNS_AGAIN. */
+ * `list` is borrowed from `r`. It may have 4 MiB. An answer of another shape is not one without
+ * entries: DNS_AGAIN. */
 int dns_read_list(const struct dns_job *j, struct http_call *c, const char *key,
 	struct http_reply *r, struct json_object **list, struct error *err);
 /* The same of a list that comes in pages of 100 entries, asked for as &per_page= and &page= behind

@@ -9,7 +9,6 @@
 
 #define BASE_URL  "https://admin.vshosting.cloud/clouddns"
 #define LOGIN_URL "https://admin.vshosting.cloud/api/public/auth/login"
-#define ZONE_MAX  ((size_t)4 << 20)
 #define LIFE_S    3600 /* of a token; a refused one is replaced at once */
 
 enum {
@@ -256,7 +255,7 @@ static int publish(const struct dns_job *j, const struct dns_txt *t, struct erro
 static int change(
 	const struct dns_job *j, struct dns_txt *const *v, size_t n, bool add, struct error *err)
 {
-	struct http_call c = {.method = "GET", .max = ZONE_MAX};
+	struct http_call c = {.method = "GET"};
 	struct json_object *records;
 	struct http_reply r;
 	int rc;

@@ -10,7 +10,6 @@
 #include "dns/api.h"
 
 #define BASE_URL "https://api.godaddy.com"
-#define LIST_MAX ((size_t)4 << 20) /* bytes of the list of domains */
 
 enum {
 	API_KEY = DNS_API_OWN_OPTIONS,
@@ -113,7 +112,7 @@ static int look(
 /* The sentence for a name that lies in no zone of the account. */
 static int say_missing(const struct dns_job *j, const char *name, struct error *err)
 {
-	struct http_call c = {.method = "GET", .max = LIST_MAX};
+	struct http_call c = {.method = "GET"};
 
 	str_addf(&c.step, "listing the domains");
 	str_addf(&c.path, "/v1/domains?limit=1000");

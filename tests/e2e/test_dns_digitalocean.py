@@ -121,6 +121,13 @@ class TestDigitalOcean(providers.Suite):
         assert "the list has no end" in self.bad(dns("dns present", NAME, VALUES[0]))
         assert len([r for r in api.requests if self.steps["read"] in r]) == 20
 
+    @pytest.mark.parametrize("mib, said", [(3, "it has ample.test"), (5, "listing the domains: ")])
+    def test_long_list(self, dns, api, mib, said):
+        """Each domain is shown with its zone file: a list may have 4 MiB."""
+        api.zones[:] = ["ample.test"]
+        api.fail("GET /v2/domains?", lambda good: Answer(200, b" " * (mib << 20) + good.body), times=-1)
+        assert f"no zone of this account covers {NAME}: {said}" in self.bad(dns("dns present", NAME, VALUES[0]))
+
     def test_record_of_the_zone_itself(self, dns, api):
         """Where a CNAME leads to a zone's own name."""
         api.zones.append("delegated.challenge.test")
