@@ -30,6 +30,7 @@ static const struct setting options[N_OPTIONS] = {
 	DNS_HTTP_OPTIONS("HTTPREQ_", "WEBHOOK_"),
 	[MODE] = {.key = "mode",
 		.env = {"HTTPREQ_MODE"},
+		.empty = true,
 		.help = "RAW: it is told domain, token and key authorization; else name and value "
 			"of the record"},
 	[USERNAME] = {.key = "username",

@@ -71,6 +71,13 @@ class TestHttpreq(providers.Suite):
         self.test_crash_between_present_and_cleanup(run, bed, api)
         assert {tuple(body) for _, body in api.told} == {("domain", "token", "keyAuth")}
 
+    def test_no_mode(self, dns, api):
+        """What lego takes for the default mode, too."""
+        for options, env in (({"mode": ""}, {}), ({}, {"HTTPREQ_MODE": ""})):
+            for verb in ("present", "cleanup"):
+                self.good(dns(f"dns {verb}", NAME, VALUES[0], options={**self.options(api), **options}, env=env))
+        assert all(set(body) == {"fqdn", "value"} for _, body in api.told)
+
     def test_raw_needs_an_order(self, dns, api):
         raw = {**self.options(api), "mode": "RAW"}
         for verb in (["dns present", NAME, VALUES[0]], ["dns cleanup", NAME, VALUES[0]], ["check --acme"]):
