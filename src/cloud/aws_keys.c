@@ -61,7 +61,7 @@ static int ask_for_keys(const struct aws *a, struct http_call *c, struct aws_key
 			  answer_text(r.json, "SecretAccessKey"), answer_text(r.json, "Token"),
 			  answer_text(r.json, "Expiration"), err)) < 0)
 		error_prefix(err, "%s", r.step);
-	http_reply_clear(&r);
+	http_reply_wipe(&r);
 	return rc;
 }
 

@@ -292,7 +292,7 @@ static char *request_assertion(const struct azure *a, const struct limits *l, st
 		if (!token)
 			error_set(err, "%s: the answer has no \"value\"", r.step);
 	}
-	http_reply_clear(&r);
+	http_reply_wipe(&r);
 	return token;
 }
 
@@ -370,7 +370,7 @@ static char *fetch_token(
 		*life_s = life_of(r.json);
 	else if (rc == 0)
 		error_set(err, "fetching a token: the answer has no access_token");
-	http_reply_clear(&r);
+	http_reply_wipe(&r);
 	return token;
 }
 

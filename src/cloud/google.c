@@ -66,27 +66,6 @@ static bool explain_login(struct http_reply *r)
 
 /* --- fetching a token --- */
 
-/* Asks for one, and takes it out of the answer. A new string; NULL with a sentence. */
-static char *fetch_token(const struct http_api *api, struct http_call *c, const char *member,
-	int64_t *life_s, const struct limits *l, struct error *err)
-{
-	struct json_object *life;
-	struct http_reply r;
-	char *token = NULL;
-
-	if (http_send(api, c, &r, l, err) == 0) {
-		token = mem_strdup(answer_text(r.json, member));
-		life = answer_member(r.json, "expires_in", json_type_int);
-		*life_s = life ? json_object_get_int64(life) : LIFE_S;
-		if (*life_s < 0 || *life_s > LIFE_S)
-			*life_s = LIFE_S;
-		if (!token)
-			error_set(err, "%s: the answer has no %s", r.step, member);
-	}
-	http_reply_clear(&r);
-	return token;
-}
-
 /* RSASSA-PKCS1-v1_5 with SHA-256, as base64url. */
 static char *sign(EVP_PKEY *key, const char *text, struct error *err)
 {
@@ -195,7 +174,8 @@ static char *fetch_own(const void *arg, int64_t *life_s, const struct limits *l,
 				  "service_account");
 		ask_metadata(&c, g, "instance/service-accounts/default/token");
 	}
-	return fetch_token(&g->login, &c, "access_token", life_s, l, err);
+	*life_s = LIFE_S;
+	return http_fetch_token(&g->login, &c, "access_token", life_s, l, err);
 }
 
 /* One of the account that it may stand in for. */
@@ -210,7 +190,8 @@ static char *fetch_impersonated(
 	enc_url(&c.path, google_text(g, GOOGLE_IMPERSONATE));
 	str_addf(&c.path, ":generateAccessToken");
 	str_addf(&c.body, "{\"scope\":[\"%s\"],\"lifetime\":\"%ds\"}", g->scope, LIFE_S);
-	return fetch_token(&g->iam, &c, "accessToken", life_s, l, err);
+	*life_s = LIFE_S;
+	return http_fetch_token(&g->iam, &c, "accessToken", life_s, l, err);
 }
 
 static int authorize_iam(

@@ -1,5 +1,4 @@
 /* The JSON of a service account, or of a person's credentials. */
-#include <openssl/crypto.h>
 #include <openssl/pem.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,20 +56,6 @@ static int take_account(struct google *g, struct json_object *o, struct error *e
 		str_escape(shown, sizeof(shown), type ? type : "", type ? strlen(type) : 0));
 }
 
-/* The texts that are secret are wiped where json-c has them, too. */
-static void wipe_json(struct json_object *o)
-{
-	static const char *const secret[] = {"private_key", "client_secret", "refresh_token"};
-
-	for (size_t i = 0; i < sizeof(secret) / sizeof(secret[0]); i++) {
-		const char *text = answer_text(o, secret[i]);
-
-		if (text)
-			OPENSSL_cleanse((char *)text, strlen(text));
-	}
-	json_object_put(o);
-}
-
 static int take_json(struct google *g, const char *text, const char *option, struct error *err)
 {
 	struct json_object *o = NULL;
@@ -83,7 +68,7 @@ static int take_json(struct google *g, const char *text, const char *option, str
 	else
 		rc = error_set(err, "is no JSON object: the text of the key file is wanted, or its "
 				    "path in service_account_file");
-	wipe_json(o);
+	answer_wipe(o);
 	return rc < 0 ? error_prefix(err, "%s", option) : 0;
 }
 

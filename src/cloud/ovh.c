@@ -8,9 +8,8 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-#define TIME_MAX   INT64_C(253402300799) /* the end of the year 9999 */
-#define LIFE_S     600                   /* of a token that does not say */
-#define LIFE_MAX_S 86400
+#define TIME_MAX INT64_C(253402300799) /* the end of the year 9999 */
+#define LIFE_S   600                   /* of a token that does not say */
 
 static const struct endpoint_row {
 	const char *name, *base, *token_url; /* NULL = no OAuth2 there */
@@ -89,25 +88,13 @@ static char *fetch_token(
 {
 	const struct ovh *o = arg;
 	struct http_call c = {.method = "POST", .content_type = HTTP_FORM, .anonymous = true};
-	struct json_object *life;
-	struct http_reply r;
-	char *token = NULL;
 
 	str_addf(&c.step, "asking for an OAuth2 token");
 	str_addf(&c.url, "%s", o->token_url);
 	str_addf(&c.body, "grant_type=client_credentials&scope=all");
 	http_call_basic(&c, ovh_text(o, OVH_CLIENT_ID), ovh_text(o, OVH_CLIENT_SECRET));
-	if (http_send(&o->api, &c, &r, l, err) == 0) {
-		token = mem_strdup(answer_text(r.json, "access_token"));
-		if (!token)
-			error_set(err, "%s: the answer has no access_token", r.step);
-		life = answer_member(r.json, "expires_in", json_type_int);
-		*life_s = life ? json_object_get_int64(life) : LIFE_S;
-		if (*life_s < 1 || *life_s > LIFE_MAX_S)
-			*life_s = *life_s < 1 ? 1 : LIFE_MAX_S;
-	}
-	http_reply_clear(&r);
-	return token;
+	*life_s = LIFE_S;
+	return http_fetch_token(&o->api, &c, "access_token", life_s, l, err);
 }
 
 static int authorize(

@@ -124,9 +124,12 @@ static int write_storage(const char *path, struct json_object *all, struct error
 	const char *text = json_object_to_json_string_ext(
 		all, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
 
-	if (file_make_folder(path, 0755, err) < 0)
-		return -1;
-	return file_write(path, text, strlen(text), 0600, err);
+	int rc = file_make_folder(path, 0755, err);
+
+	if (rc == 0)
+		rc = file_write(path, text, strlen(text), 0600, err);
+	OPENSSL_cleanse((char *)text, strlen(text)); /* json-c's own */
+	return rc;
 }
 
 /* In any letter case: older clients wrote FullDomain. */
@@ -310,7 +313,7 @@ static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n, 
 		return -1;
 	all = path ? read_storage(path, err) : NULL;
 	rc = path && !all ? -1 : set_all(j, all, v, n, err);
-	json_object_put(all);
+	answer_wipe(all);
 	http_account_leave(api->account, HTTP_CHANGE);
 	return rc;
 }

@@ -70,15 +70,15 @@ static char *log_in(const void *arg, int64_t *life_s, const struct limits *l, st
 {
 	const struct dns_provider *p = arg;
 	const struct clouddns *own = p->own;
-	struct http_call c = {
-		.method = "POST", .json = json_object_new_object(), .anonymous = true};
+	struct json_object *form = json_object_new_object();
+	struct http_call c = {.method = "POST", .json = json_object_get(form), .anonymous = true};
 	struct http_reply r;
 	char *token = NULL;
 
 	str_addf(&c.step, "logging in");
 	str_addf(&c.url, "%s", own->login_url);
-	put(c.json, "email", dns_value(p, EMAIL));
-	put(c.json, "password", dns_value(p, PASSWORD));
+	put(form, "email", dns_value(p, EMAIL));
+	put(form, "password", dns_value(p, PASSWORD));
 	if (http_send(&own->login, &c, &r, l, err) == 0) {
 		token = mem_strdup(answer_text(
 			answer_member(r.json, "auth", json_type_object), "accessToken"));
@@ -86,7 +86,8 @@ static char *log_in(const void *arg, int64_t *life_s, const struct limits *l, st
 			error_set(err, "%s: the answer has no accessToken", r.step);
 	}
 	*life_s = LIFE_S;
-	http_reply_clear(&r);
+	http_reply_wipe(&r);
+	answer_wipe(form);
 	return token;
 }
 

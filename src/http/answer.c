@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <curl/curl.h>
+#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -35,6 +36,29 @@ int answer_json(
 	json_object_put(*out);
 	*out = NULL;
 	return error_set(err, "the answer is no JSON: %s", json_tokener_error_desc(why));
+}
+
+static void wipe_texts(struct json_object *o)
+{
+	if (json_object_is_type(o, json_type_string)) /* json-c's own bytes */
+		OPENSSL_cleanse(
+			(char *)json_object_get_string(o), (size_t)json_object_get_string_len(o));
+	for (size_t i = 0;
+		json_object_is_type(o, json_type_array) && i < json_object_array_length(o); i++)
+		wipe_texts(json_object_array_get_idx(o, i));
+	if (!json_object_is_type(o, json_type_object))
+		return;
+	json_object_object_foreach(o, key, member)
+	{
+		(void)key;
+		wipe_texts(member);
+	}
+}
+
+void answer_wipe(struct json_object *o)
+{
+	wipe_texts(o);
+	json_object_put(o);
 }
 
 struct json_object *answer_member(struct json_object *o, const char *key, enum json_type type)

@@ -14,6 +14,9 @@
  * sentence. */
 int answer_json(
 	const char *text, size_t len, size_t max, struct json_object **out, struct error *err);
+/* json_object_put() of what has secrets in it: its texts are wiped first, also for others who hold
+ * a part of it. NULL is fine. */
+void answer_wipe(struct json_object *o);
 /* A member of an object, borrowed; NULL where there is none, or one of another type. */
 struct json_object *answer_member(struct json_object *o, const char *key, enum json_type type);
 /* The same, by its name in any letter case. */

@@ -20,6 +20,7 @@
 #define SEEN_MAX   20 /* zones that a sentence names */
 #define SHOWN_SIZE 400
 #define YEAR_S     31536000
+#define DAY_S      86400
 
 /* --- URLs --- */
 
@@ -222,6 +223,13 @@ void http_reply_clear(struct http_reply *r)
 	*r = (struct http_reply){0};
 }
 
+void http_reply_wipe(struct http_reply *r)
+{
+	answer_wipe(r->json);
+	r->json = NULL;
+	http_reply_clear(r);
+}
+
 static bool may_come_good(long status)
 {
 	return status == 408 || status == 425 || status == 429 || status == 500 || status == 502 ||
@@ -368,4 +376,25 @@ int http_send(const struct http_api *api, struct http_call *c, struct http_reply
 	http_wipe(url);
 	free(where);
 	return rc;
+}
+
+char *http_fetch_token(const struct http_api *api, struct http_call *c, const char *member,
+	int64_t *life_s, const struct limits *l, struct error *err)
+{
+	struct json_object *life;
+	struct http_reply r;
+	char *token = NULL;
+
+	if (http_send(api, c, &r, l, err) == 0) {
+		token = mem_strdup(answer_text(r.json, member));
+		if (!token)
+			error_set(err, "%s: the answer has no %s", r.step, member);
+		life = answer_member(r.json, "expires_in", json_type_int);
+		if (life)
+			*life_s = json_object_get_int64(life);
+		if (*life_s < 1 || *life_s > DAY_S)
+			*life_s = *life_s < 1 ? 1 : DAY_S;
+	}
+	http_reply_wipe(&r);
+	return token;
 }

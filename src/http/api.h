@@ -98,7 +98,8 @@ char *http_url(
  * cleared in any case; its http.status is 0 when there was no answer. */
 int http_send(const struct http_api *api, struct http_call *c, struct http_reply *r,
 	const struct limits *l, struct error *err);
-void http_reply_clear(struct http_reply *r); /* wipes */
+void http_reply_clear(struct http_reply *r); /* wipes the body */
+void http_reply_wipe(struct http_reply *r);  /* and what was made of it: for one with secrets */
 /* What is sent as its body; NULL = nothing. Borrowed from the call. */
 const char *http_call_body(const struct http_call *c);
 /* Adds a header, formatted. */
@@ -114,6 +115,10 @@ int http_call_token(struct http_call *c, struct http_account *a, bool again,
 	char *(*fetch_it)(
 		const void *arg, int64_t *life_s, const struct limits *l, struct error *err),
 	const void *arg, const struct limits *l, struct error *err);
+/* Asks for a token: the text that the answer has as `member`, a new string; NULL with a sentence.
+ * `life_s` is what it lives unless `expires_in` says: from a second to a day. */
+char *http_fetch_token(const struct http_api *api, struct http_call *c, const char *member,
+	int64_t *life_s, const struct limits *l, struct error *err);
 /* Sets code and message from members of an object, in `explain`. NULLs are left alone. */
 void http_reply_explain(struct http_reply *r, const char *code, const char *message);
 

@@ -87,6 +87,23 @@ static void test_members(void **state)
 	json_object_put(o);
 }
 
+/* Whoever holds a part of it finds the texts gone, and nothing else. */
+static void test_wiping(void **state)
+{
+	struct json_object
+		*o = parse("{\"a\": \"secret\", \"b\": [\"x\", {\"c\": \"y\"}, null], \"n\": 7}"),
+		*kept = json_object_get(o), *list = answer_member(o, "b", json_type_array);
+
+	(void)state;
+	answer_wipe(o);
+	assert_memory_equal(answer_text(kept, "a"), "\0\0\0\0\0\0", 7);
+	assert_string_equal(json_object_get_string(json_object_array_get_idx(list, 0)), "");
+	assert_string_equal(answer_text(json_object_array_get_idx(list, 1), "c"), "");
+	assert_int_equal(json_object_get_int(answer_member(kept, "n", json_type_int)), 7);
+	answer_wipe(kept);
+	answer_wipe(NULL);
+}
+
 static void test_retry_after(void **state)
 {
 	static const struct {
@@ -111,6 +128,7 @@ int main(void)
 		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_no_json),
 		cmocka_unit_test(test_members),
+		cmocka_unit_test(test_wiping),
 		cmocka_unit_test(test_retry_after),
 	};
 
