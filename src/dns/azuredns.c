@@ -295,16 +295,6 @@ static int write_set(const struct dns_job *j, struct dns_change *change, struct 
 
 static const struct dns_sets_ops sets = {.read = read_set, .write = write_set, .bare = true};
 
-static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err)
-{
-	return dns_sets_change(j, v, n, true, &sets, err);
-}
-
-static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err)
-{
-	return dns_sets_change(j, v, n, false, &sets, err);
-}
-
 const struct dns_ops dns_azuredns = {
 	.help = "Azure DNS",
 	.options = options,
@@ -315,7 +305,8 @@ const struct dns_ops dns_azuredns = {
 	.init = init,
 	.clear = clear,
 	.batch = DNS_PER_NAME,
-	.present = present,
-	.cleanup = cleanup,
+	.sets = &sets,
+	.present = dns_sets_present,
+	.cleanup = dns_sets_cleanup,
 	.find_zone = find_zone,
 };

@@ -299,16 +299,6 @@ static const struct dns_sets_ops sets = {
 		"too short",
 };
 
-static int present(const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err)
-{
-	return dns_sets_change(j, v, n, true, &sets, err);
-}
-
-static int cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err)
-{
-	return dns_sets_change(j, v, n, false, &sets, err);
-}
-
 const struct dns_ops dns_gcloud = {
 	.help = "Google Cloud DNS",
 	.options = options,
@@ -318,7 +308,8 @@ const struct dns_ops dns_gcloud = {
 	.init = init,
 	.clear = clear,
 	.batch = DNS_PER_ZONE,
-	.present = present,
-	.cleanup = cleanup,
+	.sets = &sets,
+	.present = dns_sets_present,
+	.cleanup = dns_sets_cleanup,
 	.find_zone = find_zone,
 };

@@ -58,6 +58,8 @@ enum dns_batch {
 	DNS_SINGLE,   /* one record, and no second one of the order is out meanwhile */
 };
 
+struct dns_sets_ops;
+
 struct dns_ops {
 	const char *help; /* a line for people: whose DNS it is */
 	const struct setting *options;
@@ -80,6 +82,8 @@ struct dns_ops {
 		const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err);
 	int (*cleanup)(
 		const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err);
+	const struct dns_sets_ops *sets; /* sets.h; of those whose verbs are dns_sets_present() and
+					  * dns_sets_cleanup() */
 	/* Name servers of its own, which know best about the zones that they serve. NULL = none.
 	 * -1 with a sentence. */
 	int (*servers)(const struct dns_provider *p, struct dns_servers *out,

@@ -9,6 +9,11 @@
 
 #define TRIES 5 /* of a change, when others change the same sets meanwhile */
 
+static const struct dns_sets_ops *ops_of(const struct dns_job *j)
+{
+	return j->provider->ops->sets;
+}
+
 void dns_set_add(struct conf_strings *set, const char *value)
 {
 	*(char **)mem_grow(&set->v, set->n++, sizeof(*set->v)) = mem_strdup(value);
@@ -80,8 +85,9 @@ static size_t size_of(const struct conf_strings *set)
 
 /* Reads the set of a name's records. 1 = it is to be changed. */
 static int plan_set(const struct dns_job *j, struct dns_set *s, struct dns_txt *const *v, size_t n,
-	bool add, const struct dns_sets_ops *ops, struct error *err)
+	bool add, struct error *err)
 {
+	const struct dns_sets_ops *ops = ops_of(j);
 	int rc;
 
 	*s = (struct dns_set){.t = v[0], .ttl = j->provider->ttl};
@@ -92,10 +98,10 @@ static int plan_set(const struct dns_job *j, struct dns_set *s, struct dns_txt *
 }
 
 /* Puts into the change what becomes of the names from v[*at] on, as much as goes into it. */
-static int plan(const struct dns_job *j, struct dns_change *c, size_t *at,
-	const struct dns_sets_ops *ops, struct error *err)
+static int plan(const struct dns_job *j, struct dns_change *c, size_t *at, struct error *err)
 {
 	struct dns_txt **same = mem_zalloc(c->n_v * sizeof(struct dns_txt *));
+	const size_t room = ops_of(j)->room;
 	size_t used = 0;
 	int rc = 0;
 
@@ -105,9 +111,9 @@ static int plan(const struct dns_job *j, struct dns_change *c, size_t *at,
 
 		if (!count)
 			continue;
-		rc = plan_set(j, &s, same, count, c->add, ops, err);
+		rc = plan_set(j, &s, same, count, c->add, err);
 		size = size_of(s.old.n > s.wanted.n ? &s.old : &s.wanted);
-		if (rc != 1 || (ops->room && c->n && used + size > ops->room)) {
+		if (rc != 1 || (room && c->n && used + size > room)) {
 			clear(&s);
 			if (rc == 1) /* it is full */
 				break;
@@ -136,8 +142,7 @@ static bool pause_for_others(const struct dns_job *j)
 }
 
 /* Reads and writes, within the account's turn. */
-static int change_some(const struct dns_job *j, struct dns_change *c, size_t *at,
-	const struct dns_sets_ops *ops, struct error *err)
+static int change_some(const struct dns_job *j, struct dns_change *c, size_t *at, struct error *err)
 {
 	struct http_account *account = ((const struct http_api *)j->provider->own)->account;
 	const size_t from = *at;
@@ -149,9 +154,9 @@ static int change_some(const struct dns_job *j, struct dns_change *c, size_t *at
 		if (http_account_enter(account, HTTP_CHANGE, &j->limits, err) < 0)
 			return -1;
 		*at = from;
-		rc = plan(j, c, at, ops, err);
+		rc = plan(j, c, at, err);
 		if (rc == 0 && c->n)
-			rc = ops->write(j, c, err);
+			rc = ops_of(j)->write(j, c, err);
 		http_account_leave(account, HTTP_CHANGE);
 		for (size_t i = 0; i < c->n; i++)
 			clear(&c->sets[i]);
@@ -167,9 +172,9 @@ static int change_some(const struct dns_job *j, struct dns_change *c, size_t *at
 }
 
 /* Until all of the provider's name servers have it. */
-static int wait_done(const struct dns_job *j, const struct dns_change *c,
-	const struct dns_sets_ops *ops, struct error *err)
+static int wait_done(const struct dns_job *j, const struct dns_change *c, struct error *err)
 {
+	const struct dns_sets_ops *ops = ops_of(j);
 	const int64_t interval = j->provider->patience.interval_ms;
 	struct dns_job patient = *j;
 	int rc;
@@ -184,8 +189,8 @@ static int wait_done(const struct dns_job *j, const struct dns_change *c,
 	return rc < 0 ? rc : 0;
 }
 
-int dns_sets_change(const struct dns_job *j, struct dns_txt *const *v, size_t n, bool add,
-	const struct dns_sets_ops *ops, struct error *err)
+static int change(
+	const struct dns_job *j, struct dns_txt *const *v, size_t n, bool add, struct error *err)
 {
 	size_t at = 0;
 	int rc = 0;
@@ -193,10 +198,20 @@ int dns_sets_change(const struct dns_job *j, struct dns_txt *const *v, size_t n,
 	while (rc == 0 && at < n) {
 		struct dns_change c = {.v = v, .n_v = n, .add = add};
 
-		rc = change_some(j, &c, &at, ops, err);
+		rc = change_some(j, &c, &at, err);
 		if (rc == 0 && c.id)
-			rc = wait_done(j, &c, ops, err);
+			rc = wait_done(j, &c, err);
 		free(c.id);
 	}
 	return rc;
+}
+
+int dns_sets_present(const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err)
+{
+	return change(j, v, n, true, err);
+}
+
+int dns_sets_cleanup(const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err)
+{
+	return change(j, v, n, false, err);
 }

@@ -44,8 +44,10 @@ struct dns_sets_ops {
 };
 enum { DNS_VALUE_EXTRA = 64 };
 
-/* As present() and cleanup(). */
-int dns_sets_change(const struct dns_job *j, struct dns_txt *const *v, size_t n, bool add,
-	const struct dns_sets_ops *ops, struct error *err);
+/* The verbs of a provider that has `sets`. */
+int dns_sets_present(
+	const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err);
+int dns_sets_cleanup(
+	const struct dns_job *j, struct dns_txt *const *v, size_t n, struct error *err);
 
 #endif
