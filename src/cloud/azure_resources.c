@@ -154,8 +154,8 @@ static struct json_object *make_query(const struct search *s, int64_t skip)
 	add_condition(&query, "resourceGroup", azure_text(s->a, AZURE_RESOURCE_GROUP));
 	str_addf(&query, "\n| %s\n| project id, name, properties",
 		azure_text(s->a, AZURE_DISCOVERY_FILTER));
-	json_object_object_add(o, "query", json_object_new_string(query.data));
-	json_object_object_add(options, "resultFormat", json_object_new_string("objectArray"));
+	http_json_add(o, "query", query.data);
+	http_json_add(options, "resultFormat", "objectArray");
 	json_object_object_add(options, "$top", json_object_new_int64(PAGE_ROWS));
 	json_object_object_add(options, "$skip", json_object_new_int64(skip));
 	json_object_object_add(o, "options", options);

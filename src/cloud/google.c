@@ -21,11 +21,6 @@ const char *google_text(const struct google *g, size_t setting)
 	return setting_text(&g->v[setting]);
 }
 
-static void add(struct json_object *o, const char *key, const char *value)
-{
-	json_object_object_add(o, key, json_object_new_string(value));
-}
-
 /* --- what Google says --- */
 
 /* Of Cloud DNS: {"error":{"code":403,"message":"...","status":"...","errors":[{"reason":"..."}]}};
@@ -103,13 +98,13 @@ static char *make_jwt(const struct google *g, const char *scope, struct error *e
 	char *head, *body, *text, *signature, *jwt = NULL;
 	int64_t now = clock_wall_s();
 
-	add(header, "alg", "RS256");
-	add(header, "typ", "JWT");
+	http_json_add(header, "alg", "RS256");
+	http_json_add(header, "typ", "JWT");
 	if (g->key_id)
-		add(header, "kid", g->key_id);
-	add(claims, "iss", g->email);
-	add(claims, "scope", scope);
-	add(claims, "aud", g->token_url);
+		http_json_add(header, "kid", g->key_id);
+	http_json_add(claims, "iss", g->email);
+	http_json_add(claims, "scope", scope);
+	http_json_add(claims, "aud", g->token_url);
 	json_object_object_add(claims, "iat", json_object_new_int64(now));
 	json_object_object_add(claims, "exp", json_object_new_int64(now + LIFE_S));
 	head = encode(header);

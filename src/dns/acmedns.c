@@ -241,8 +241,8 @@ static int update(
 	str_addf(&c.path, "/update");
 	http_call_header(&c, "X-Api-User", "%s", a->username);
 	http_call_header(&c, "X-Api-Key", "%s", a->password);
-	json_object_object_add(c.json, "subdomain", json_object_new_string(a->subdomain));
-	json_object_object_add(c.json, "txt", json_object_new_string(t->value));
+	http_json_add(c.json, "subdomain", a->subdomain);
+	http_json_add(c.json, "txt", t->value);
 	return dns_command(j, &c, err);
 }
 

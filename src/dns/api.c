@@ -187,9 +187,9 @@ struct json_object *dns_json_record(
 {
 	struct json_object *o = json_object_new_object();
 
-	json_object_object_add(o, "type", json_object_new_string("TXT"));
-	json_object_object_add(o, "name", json_object_new_string(name));
-	json_object_object_add(o, key, json_object_new_string(value));
+	http_json_add(o, "type", "TXT");
+	http_json_add(o, "name", name);
+	http_json_add(o, key, value);
 	json_object_object_add(o, "ttl", json_object_new_int64(ttl));
 	return o;
 }

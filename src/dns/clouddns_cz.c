@@ -47,11 +47,6 @@ struct clouddns {
 	char *login_url;
 };
 
-static void put(struct json_object *o, const char *key, const char *value)
-{
-	json_object_object_add(o, key, json_object_new_string(value));
-}
-
 /* --- who asks --- */
 
 /* {"error":{"code":...,"message":"..."}} */
@@ -77,8 +72,8 @@ static char *log_in(const void *arg, int64_t *life_s, const struct limits *l, st
 
 	str_addf(&c.step, "logging in");
 	str_addf(&c.url, "%s", own->login_url);
-	put(form, "email", dns_value(p, EMAIL));
-	put(form, "password", dns_value(p, PASSWORD));
+	http_json_add(form, "email", dns_value(p, EMAIL));
+	http_json_add(form, "password", dns_value(p, PASSWORD));
 	if (http_send(&own->login, &c, &r, l, err) == 0) {
 		token = mem_strdup(answer_text(
 			answer_member(r.json, "auth", json_type_object), "accessToken"));
@@ -136,9 +131,9 @@ static void add_criterion(struct json_object *search, const char *name, const ch
 {
 	struct json_object *o = json_object_new_object();
 
-	put(o, "name", name);
-	put(o, "operator", "eq");
-	put(o, "value", value);
+	http_json_add(o, "name", name);
+	http_json_add(o, "operator", "eq");
+	http_json_add(o, "value", value);
 	json_object_array_add(search, o);
 }
 
@@ -222,10 +217,10 @@ static int add_record(const struct dns_job *j, const struct dns_txt *t, struct e
 
 	str_addf(&c.step, "adding the TXT record of %s", t->name);
 	str_addf(&c.path, "/record-txt");
-	put(c.json, "type", "TXT");
-	put(c.json, "domainId", t->zone_id);
-	put(c.json, "name", full);
-	put(c.json, "value", t->value);
+	http_json_add(c.json, "type", "TXT");
+	http_json_add(c.json, "domainId", t->zone_id);
+	http_json_add(c.json, "name", full);
+	http_json_add(c.json, "value", t->value);
 	rc = dns_command(j, &c, err);
 	free(full);
 	return rc;

@@ -227,8 +227,8 @@ static struct json_object *make_set(const struct dns_set *s)
 
 	for (size_t i = 0; i < s->wanted.n; i++)
 		json_object_array_add(v, json_object_new_string(s->wanted.v[i]));
-	json_object_object_add(o, "name", json_object_new_string(full));
-	json_object_object_add(o, "type", json_object_new_string("TXT"));
+	http_json_add(o, "name", full);
+	http_json_add(o, "type", "TXT");
 	json_object_object_add(o, "ttl", json_object_new_int64(s->ttl));
 	json_object_object_add(o, "rrdatas", v);
 	free(full);

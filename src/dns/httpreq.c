@@ -159,11 +159,6 @@ static int init(struct dns_provider *p, struct error *err)
 
 /* --- records --- */
 
-static void add(struct json_object *o, const char *key, const char *value)
-{
-	json_object_object_add(o, key, json_object_new_string(value));
-}
-
 static int fill_in(
 	struct json_object *o, const struct dns_job *j, const struct dns_txt *t, struct error *err)
 {
@@ -171,8 +166,8 @@ static int fill_in(
 
 	if (!is_raw(j->provider)) {
 		fqdn = mem_printf("%s.", t->name);
-		add(o, "fqdn", fqdn);
-		add(o, "value", t->value);
+		http_json_add(o, "fqdn", fqdn);
+		http_json_add(o, "value", t->value);
 		free(fqdn);
 		return 0;
 	}
@@ -182,9 +177,9 @@ static int fill_in(
 			"authorization, which only an order has: records on their own, as of "
 			"`lintel dns` and `lintel check --acme`, need the default mode",
 			t->fqdn);
-	add(o, "domain", t->domain);
-	add(o, "token", t->token);
-	add(o, "keyAuth", t->authorization);
+	http_json_add(o, "domain", t->domain);
+	http_json_add(o, "token", t->token);
+	http_json_add(o, "keyAuth", t->authorization);
 	return 0;
 }
 

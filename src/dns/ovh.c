@@ -145,9 +145,9 @@ static int add_record(const struct dns_job *j, struct dns_txt *t, struct error *
 	str_addf(&c.step, "adding the TXT record of %s", t->name);
 	str_addf(&c.path, "/domain/zone/%s/record", t->zone);
 	dns_relative(t->name, t->zone, relative);
-	json_object_object_add(c.json, "fieldType", json_object_new_string("TXT"));
-	json_object_object_add(c.json, "subDomain", json_object_new_string(relative));
-	json_object_object_add(c.json, "target", json_object_new_string(t->value));
+	http_json_add(c.json, "fieldType", "TXT");
+	http_json_add(c.json, "subDomain", relative);
+	http_json_add(c.json, "target", t->value);
 	json_object_object_add(c.json, "ttl", json_object_new_int64(j->provider->ttl));
 	rc = dns_send(j, &c, &r, err);
 	id = answer_member(r.json, "id", json_type_int);

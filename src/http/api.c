@@ -84,6 +84,11 @@ void http_api_clear(struct http_api *api)
 	api->base = NULL;
 }
 
+void http_json_add(struct json_object *o, const char *key, const char *text)
+{
+	json_object_object_add(o, key, json_object_new_string(text));
+}
+
 void http_add_field(struct str *s, const char *key, const char *value)
 {
 	str_addf(s, "%s%s=", !s->len || s->data[s->len - 1] == '?' ? "" : "&", key);

@@ -122,6 +122,8 @@ char *http_fetch_token(const struct http_api *api, struct http_call *c, const ch
 /* Sets code and message from members of an object, in `explain`. NULLs are left alone. */
 void http_reply_explain(struct http_reply *r, const char *code, const char *message);
 
+/* {KEY:TEXT} of an object. */
+void http_json_add(struct json_object *o, const char *key, const char *text);
 /* Appends KEY=VALUE of a query or a form, encoded, with an & between two of them. */
 void http_add_field(struct str *s, const char *key, const char *value);
 
