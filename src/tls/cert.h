@@ -24,6 +24,7 @@ struct cert_chain; /* intermediates' DER, shared by the certs that have the same
 struct cert {
 	atomic_uint refs;
 	enum cert_kind kind;
+	bool lacks_chain; /* it comes alone, although somebody between it and a root signed it */
 	int64_t not_before, not_after; /* Unix seconds */
 	char *file;                    /* where the leaf was read from, for messages */
 	const char *const *names;      /* normalised patterns: the leaf's DNS names, else its CN */

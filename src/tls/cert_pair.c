@@ -258,6 +258,9 @@ static struct cert *pack(const struct parts *p, enum cert_kind kind, const char 
 
 	*c = (struct cert){
 		.kind = kind,
+		/* Who issues straight from a root seldom says where that is to be had; public CAs,
+		 * who never do, always say it. */
+		.lacks_chain = !p->chain.len && p->facts.has_issuer_place,
 		.not_before = p->facts.not_before,
 		.not_after = p->facts.not_after,
 		.names = pointers,

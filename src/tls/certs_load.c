@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -276,6 +277,29 @@ static void keep_folder(struct loader *l, const struct certs_source *s)
 	l->next_before = i;
 }
 
+/* Most browsers come by what is missing somehow; curl, mail servers and libraries do not. */
+static void warn_of_lacking_chains(const struct loader *l)
+{
+	const char *first = NULL;
+	char others[64] = "";
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->n; i++) {
+		const struct job *j = &l->jobs[i];
+		const struct cert *c = j->item.cert;
+
+		if (c && c->lacks_chain && !(j->before && j->before->cert == c) && n++ == 0)
+			first = c->file;
+	}
+	if (n > 1)
+		snprintf(others, sizeof(others), " (so it is with %zu more)", n - 1);
+	if (n)
+		log_warn("certificate %s: the certificate of its issuer is not in the file%s: many "
+			 "clients will refuse it: append the intermediate certificates, which the "
+			 "CA gives with it (chain.pem, say)",
+			first, others);
+}
+
 /* Hands the jobs' items over, or their problems. Returns how many items. */
 static size_t collect(struct loader *l, struct certs_item *items, struct problems *p)
 {
@@ -323,6 +347,7 @@ int certs_load_items(const struct certs_source *sources, size_t n_sources,
 			add_job(&l, s, mem_strdup(s->cert));
 	}
 	run_in_threads(&l);
+	warn_of_lacking_chains(&l);
 	*items = mem_zalloc(l.n * sizeof(**items));
 	*n = collect(&l, *items, p);
 	cert_chain_set_free(l.chains);

@@ -12,6 +12,8 @@
 #define OID_ED448   "\x2b\x65\x71"
 #define OID_CN      "\x55\x04\x03"
 #define OID_SAN     "\x55\x1d\x11"
+#define OID_AIA     "\x2b\x06\x01\x05\x05\x07\x01\x01" /* authorityInfoAccess */
+#define OID_ISSUERS "\x2b\x06\x01\x05\x05\x07\x30\x02" /* its caIssuers */
 
 static enum x509_algorithm algorithm_of(struct der oid)
 {
@@ -52,6 +54,20 @@ static bool read_public_key(struct der *tbs, struct x509_facts *out)
 	       der_take_unsigned(&rsa, &out->exponent);
 }
 
+/* RFC 5280, 4.2.2.1. Only a hint to us: what is wrong in it is no reason to refuse the rest. */
+static bool has_issuers(struct der value)
+{
+	struct der list, description, method;
+
+	if (!der_take(&value, DER_SEQUENCE, &list))
+		return false;
+	while (der_take(&list, DER_SEQUENCE, &description)) {
+		if (der_take(&description, DER_OID, &method) && der_is(method, OID_ISSUERS))
+			return true;
+	}
+	return false;
+}
+
 static bool read_extensions(struct der explicit, struct x509_facts *out)
 {
 	struct der list, extension, oid, critical, value;
@@ -66,6 +82,8 @@ static bool read_extensions(struct der explicit, struct x509_facts *out)
 			return false;
 		if (der_is(oid, OID_SAN) && !der_take(&value, DER_SEQUENCE, &out->alt_names))
 			return false;
+		if (der_is(oid, OID_AIA))
+			out->has_issuer_place = has_issuers(value);
 	}
 	return true;
 }

@@ -22,7 +22,8 @@ enum x509_algorithm {
 struct x509_facts {
 	int64_t not_before, not_after; /* Unix seconds */
 	struct der subject;
-	struct der alt_names; /* the subjectAltName's GeneralNames */
+	struct der alt_names;  /* the subjectAltName's GeneralNames */
+	bool has_issuer_place; /* it says where the issuer's certificate is to be had */
 	enum x509_algorithm algorithm;
 	struct der curve;             /* X509_EC: the named curve's OID; not there for others */
 	struct der public_key;        /* the BIT STRING's bytes */

@@ -79,7 +79,11 @@ class Authority:
             "-subj", f"/CN={cn}" if cn else "/O=lintel tests",
         )  # fmt: skip
         ext = base.with_suffix(".ext")
-        ext.write_text("basicConstraints=CA:FALSE\n" + (f"subjectAltName={san}\n" if san else ""))
+        ext.write_text(
+            "basicConstraints=CA:FALSE\n"
+            "authorityInfoAccess=caIssuers;URI:http://ca.example/sub.crt\n"
+            + (f"subjectAltName={san}\n" if san else "")
+        )
         conf = base.with_suffix(".conf")
         index = base.with_suffix(".index")
         index.write_text("")

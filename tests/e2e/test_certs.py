@@ -6,6 +6,7 @@ import pytest
 
 import client
 import proxy
+from certs import END
 from servers import says
 
 pytestmark = pytest.mark.short
@@ -77,6 +78,20 @@ def test_chain_is_sent(front, ca):
     daemon = front([ca.issue("a.example").entry])
     with client.Client(daemon.address, "a.example", client.context(ca=ca.root)) as c:
         assert c.read_all() == b"x"
+
+
+def test_chain_is_missing(front, ca):
+    """What clients will make of it is told when the files are read, once for all of them."""
+    made = [ca.issue(f"{name}.example", tag="alone") for name in "abc"]
+    for certificate in made[:2]:
+        leaf = certificate.cert.read_text().split(END)[0] + END
+        certificate.cert.write_text(leaf)
+    daemon = front([certificate.entry for certificate in made])
+    daemon.reload()
+    lines = [line for line in daemon.said().splitlines() if "append the intermediate" in line]
+    assert len(lines) == 1
+    assert f" warn  certificate {made[0].cert}: " in lines[0]
+    assert "(so it is with 1 more)" in lines[0]
 
 
 def test_common_name(front, ca):

@@ -86,6 +86,8 @@ X509 *certgen_cert(const struct certgen *g)
 	must(X509_set_pubkey(x, g->key));
 	if (g->alt_names)
 		add_extension(x, g->issuer, NID_subject_alt_name, g->alt_names);
+	if (g->access)
+		add_extension(x, g->issuer, NID_info_access, g->access);
 	must(X509_sign(
 		x, signer, EVP_PKEY_get_base_id(signer) == EVP_PKEY_ED25519 ? NULL : EVP_sha256()));
 	return x;

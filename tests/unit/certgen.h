@@ -11,6 +11,7 @@
 struct certgen {
 	const char *cn;          /* NULL = an empty subject */
 	const char *alt_names;   /* "DNS:a.example,IP:192.0.2.1"; NULL = none */
+	const char *access;      /* "caIssuers;URI:http://a.example/ca.crt"; NULL = none */
 	int64_t from_s, until_s; /* from now; both 0 = an hour ago till in a day */
 	EVP_PKEY *key;
 	X509 *issuer; /* NULL = signs itself */

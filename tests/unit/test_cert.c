@@ -253,6 +253,31 @@ static void names_agree_with_openssl(void **state)
 	X509_free(x);
 }
 
+static bool lacks_chain(const char *access, const char *chain)
+{
+	X509 *x = certgen_cert(&(struct certgen){.cn = "a.example",
+		.access = access,
+		.key = p256,
+		.issuer = ca,
+		.issuer_key = ca_key});
+	struct cert *c = load_text(join(keep(certgen_cert_pem(x)), chain, NULL), key_pem(p256));
+	bool lacks = c->lacks_chain;
+
+	cert_unref(c);
+	X509_free(x);
+	return lacks;
+}
+
+static void sees_that_a_chain_is_missing(void **state)
+{
+	static const char issuers[] = "OCSP;URI:http://a.example/,caIssuers;URI:http://a.example/c";
+
+	assert_true(lacks_chain(issuers, NULL));
+	assert_false(lacks_chain(issuers, ca_pem()));
+	assert_false(lacks_chain("OCSP;URI:http://a.example/", NULL));
+	assert_false(lacks_chain(NULL, NULL)); /* straight from a root of somebody's own */
+}
+
 static void passes_over_what_stands_around(void **state)
 {
 	static const char parameters[] = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n"
@@ -579,6 +604,7 @@ int main(void)
 		TEST(reads_dates),
 		TEST(reads_names),
 		TEST(names_agree_with_openssl),
+		TEST(sees_that_a_chain_is_missing),
 		TEST(passes_over_what_stands_around),
 		TEST(parses_the_chain_in_order),
 		TEST(refuses_with_a_sentence),
