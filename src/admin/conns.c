@@ -12,9 +12,8 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-#define READ_MAX                                                                                   \
-	(128 << 10) /* bytes waiting in a connection; more than a whole request may have           \
-		     */
+/* Bytes waiting in a connection; more than a whole request may have. */
+#define READ_MAX (128 << 10)
 
 struct conn {
 	LIST_ENTRY(conn) link;

@@ -12,9 +12,8 @@
 #include "tls/pem.h"
 #include "tls/x509.h"
 
-#define RSA_MIN_BYTES                                                                              \
-	256 /* 2048 bits: OpenSSL's security level 2 refuses less in each handshake                \
-	     */
+/* 2048 bits: OpenSSL's security level 2 refuses less in each handshake. */
+#define RSA_MIN_BYTES 256
 
 struct parts { /* what the blocks hold */
 	uint8_t *leaf, *key;
