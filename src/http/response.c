@@ -177,10 +177,11 @@ static size_t line_of(const char *text, const char **next)
 static int read_head(struct response *r, struct error *err)
 {
 	const char *line = r->head.data, *next;
-	size_t len = line_of(line, &next);
+	size_t len;
 
 	if (strlen(r->head.data) != r->head.len)
 		return fail(r, err, "no HTTP response: there is a NUL byte in its head");
+	len = line_of(line, &next);
 	r->status = status_of(line, len);
 	if (!r->status)
 		return fail(r, err, "no HTTP response: its first line has no status");

@@ -128,6 +128,10 @@ static void test_bad(void **state)
 	assert_int_equal(
 		read_all(OK "a: \0\r\n\r\n", strlen(OK) + 8, 9, "x", &err).state, RESPONSE_BAD);
 	assert_string_equal(err.text, "no HTTP response: there is a NUL byte in its head");
+	/* In the first line, which has no end then for who reads it as a string. */
+	assert_int_equal(
+		read_all("HTTP/1.1 200\0OK\r\n\r\n", 19, 19, "x", &err).state, RESPONSE_BAD);
+	assert_string_equal(err.text, "no HTTP response: there is a NUL byte in its head");
 }
 
 /* Of a body that never ends 64 KiB are looked at; a head has its limit too. */
