@@ -369,7 +369,7 @@ static void test_orphans(void **state_)
 
 	(void)state_;
 	start();
-	assert_int_equal(shell_run("setsid sleep 1 & echo $!; echo $PPID; until [ \"$(cut -d' ' "
+	assert_int_equal(shell_run("setsid sleep 1000 & echo $!; echo $PPID; until [ \"$(cut -d' ' "
 				   "-f6 /proc/$!/stat)\" = $! ]; do sleep 0.01; done",
 				 &s, LONG_MS, NULL, &err),
 		0);
@@ -377,6 +377,7 @@ static void test_orphans(void **state_)
 	helper = strchr(s.text.data, '\n');
 	assert_non_null(helper);
 	assert_int_equal(parent_of(pid, &state), number_in(helper + 1));
+	assert_int_equal(kill((pid_t)pid, SIGKILL), 0);
 	for (int i = 0; i < 1000 && kill((pid_t)pid, 0) == 0; i++)
 		usleep(10000);
 	assert_int_equal(kill((pid_t)pid, 0), -1);
