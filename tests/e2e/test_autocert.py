@@ -210,7 +210,7 @@ def test_external_account(run, testbed):
     assert daemon.post("/api/v1/reload").status == 200
     wait_ready(daemon)
     served(daemon, bed, "example.test")
-    assert bed.eab_hmac not in daemon.log
+    assert bed.eab_hmac not in daemon.said()
 
 
 @pytest.mark.parametrize(
