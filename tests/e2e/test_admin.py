@@ -3,6 +3,7 @@ all the time is not tested again."""
 import json
 import os
 import re
+import shutil
 import socket
 import stat
 import time
@@ -138,9 +139,14 @@ def parse_metrics(text):
     return families
 
 
-def test_metrics_are_well_formed(front):
+def test_metrics_are_well_formed(front, ca, tmp_path):
+    pem = tmp_path / "a\nfile.pem"
+    shutil.copy(ca.issue("a.example").pem, pem)
     daemon = front()
-    daemon.change(listen=[{"address": daemon.address, "name": 'a "name"\\ with\nall'}])
+    daemon.change(
+        listen=[{"address": daemon.address, "name": 'a"name"\\'}],
+        tls={"certificates": [{"pem": str(pem)}]},
+    )
     daemon.reload()
     with client.Client(daemon.address) as c:
         c.send(b"x")
@@ -161,7 +167,9 @@ def test_metrics_are_well_formed(front):
     ):  # fmt: skip
         assert f"lintel_{name}" in families
     [(labels, up)] = families["lintel_listener_up"][1].items()
-    assert dict(labels)["name"] == 'a \\"name\\"\\\\ with\\nall' and up == 1
+    assert dict(labels)["name"] == 'a\\"name\\"\\\\' and up == 1
+    [labels] = families["lintel_certificate_not_after_timestamp_seconds"][1]
+    assert dict(labels)["file"] == str(pem).replace("\n", "\\n")
 
 
 def test_localhost(front):
