@@ -376,16 +376,19 @@ int acme_open(struct acme *a, struct error *err)
 		a->fault = ACME_INPUT;
 		return -1;
 	}
-	if (acme_get(a, a->options.directory_url, &ans, err) < 0)
+	if (acme_get(a, a->options.directory_url, &ans, err) < 0) {
+		/* Somebody is there, but answers as no directory does. */
+		if (a->fault == ACME_REFUSED || a->fault == ACME_NONSENSE)
+			error_append(err, "is ca_dir_url the URL of an ACME directory?");
 		return -1;
+	}
 	json_object_put(a->directory);
 	a->directory = json_object_get(ans.json);
 	acme_answer_clear(&ans);
 	if (acme_resource(a, "newNonce", err) && acme_resource(a, "newAccount", err) &&
 		acme_resource(a, "newOrder", err))
 		return 0;
-	error_prefix(err, "is ca_dir_url the URL of an ACME directory?");
-	return -1;
+	return error_append(err, "is ca_dir_url the URL of an ACME directory?");
 }
 
 const char *acme_resource(struct acme *a, const char *name, struct error *err)

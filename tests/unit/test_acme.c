@@ -181,6 +181,9 @@ static void expect_no_directory(const char *text, enum acme_fault fault, const c
 	assert_int_equal(acme_open(acme, &err), -1);
 	assert_int_equal(acme_fault(acme), fault);
 	expect(words);
+	/* Not of one that is busy. */
+	assert_int_equal(
+		strstr(err.text, "is ca_dir_url the URL") != NULL, fault != ACME_UNREACHABLE);
 	end();
 }
 
