@@ -100,13 +100,22 @@ void run_set_failure(struct run *r, const char *text)
 	r->state->failure = mem_strdup(text);
 }
 
+/* By itself: a wildcard that covers it was not asked for. */
+static bool has_exactly(const struct cert *c, const char *name)
+{
+	for (size_t i = 0; i < c->n_names; i++)
+		if (strcmp(c->names[i], name) == 0)
+			return true;
+	return false;
+}
+
 /* What the CA has issued is what was asked for. */
 static int check_issued(const struct run *r, const struct cert *c, struct error *err)
 {
 	int64_t now = clock_wall_s();
 
 	for (size_t i = 0; i < r->domains.n; i++)
-		if (!run_has_name(c, r->domains.v[i]))
+		if (!has_exactly(c, r->domains.v[i]))
 			return error_set(
 				err, "the certificate that was issued lacks %s", r->domains.v[i]);
 	if (c->n_names != r->domains.n)

@@ -1,9 +1,14 @@
 """A CA that is busy, down, slow, or talks nonsense: the sentence, the wait, the old certificate."""
+import base64
+import datetime
 import json
 import threading
 import time
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 import client
 import mockca
@@ -213,6 +218,51 @@ def test_a_certificate_of_another_name(daemon, ca):
     ca.before = only("certificate", Answer(200, other, Content_Type="application/pem-certificate-chain"))
     failure = renew(daemon)
     assert "key" in failure["message"]
+
+
+def leaf_for(csr, names, days):
+    """What a CA could make of a CSR."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    issuer = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a CA")])
+    end = datetime.datetime.utcnow() + datetime.timedelta(days=days)
+    cert = (
+        x509.CertificateBuilder().subject_name(x509.Name([])).issuer_name(issuer)
+        .public_key(csr.public_key()).serial_number(x509.random_serial_number())
+        .not_valid_before(end - datetime.timedelta(days=90)).not_valid_after(end)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(n) for n in names]), True)
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    return cert.public_bytes(serialization.Encoding.PEM)
+
+
+LEAVES = {  # its names, the days that are left of it, words of the sentence
+    "another name": (["www.example.test"], 90, "lacks example.test"),
+    "a wildcard": (["*.test"], 90, "lacks example.test"),
+    "one more name": (["example.test", "www.example.test"], 90, "has 2 names, 1 were asked for"),
+    "it has expired": (["example.test"], -1, "expired already"),
+}
+
+
+@pytest.mark.parametrize("what", LEAVES)
+def test_a_leaf_that_was_not_asked_for(daemon, ca, what):
+    """It has our key, but is not what the CSR says: the old one stays, on disk too."""
+    names, days, words = LEAVES[what]
+    certs = daemon.dir / "state/certs"
+    before = {p.name: p.read_bytes() for p in certs.glob("*.crt")}
+
+    def issue(kind, number):
+        if kind != "certificate":
+            return None
+        (order,) = ca.payloads_of("finalize")
+        csr = base64.urlsafe_b64decode(order["csr"] + "==")
+        chain = leaf_for(x509.load_der_x509_csr(csr), names, days)
+        return Answer(200, chain, Content_Type="application/pem-certificate-chain")
+
+    ca.reset()
+    ca.before = issue
+    failure = renew(daemon)
+    assert words in failure["message"]
+    assert {p.name: p.read_bytes() for p in certs.glob("*.crt")} == before
 
 
 def test_an_authorization_that_fails(daemon, ca):
