@@ -61,9 +61,11 @@ void records_clean_up(struct run *r, int64_t ms)
 	struct error err = {""};
 	struct state *s = r->state;
 	int64_t now = clock_wall_s();
-	size_t before = s->n_txts;
+	size_t before;
 	bool told;
 
+	state_drop_absent(s); /* what has not come to be put out */
+	before = s->n_txts;
 	if (!before)
 		return;
 	if (!conf_is_acme(r->a)) {

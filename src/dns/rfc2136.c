@@ -141,7 +141,7 @@ static int servers(const struct dns_provider *p, struct dns_servers *out, const 
 	const struct own *own = p->own;
 	const struct conf_strings list = {.v = (char *[]){own->server}, .n = 1};
 
-	return dns_servers_add(out, &list, l, err);
+	return dns_servers_add(out, &list, l, err) < 0 ? error_prefix(err, "nameserver") : 0;
 }
 
 /* The longest of `zones` that the name lies in. */
@@ -284,6 +284,8 @@ static int update(
 		rc = again ? DNS_AGAIN : -1;
 	if (rc < 0)
 		error_prefix(err, "name server %s%s", own->server, answer ? "" : " over TCP");
+	if (!answer)
+		error_append(err, "is nameserver right, and can this machine reach it there?");
 out:
 	free(answer);
 	free(wire);

@@ -404,6 +404,12 @@ def looping_name(bed):
     return bed.autocert(["loop.example.test"])
 
 
+def unknown_server(bed):
+    return bed.autocert(
+        ["example.test"], options={"nameserver": "nowhere.invalid", **bed.key()}
+    )
+
+
 def dns_down(bed):
     return bed.autocert(
         ["example.test"], options={"nameserver": proxy.free_address(), **bed.key()}
@@ -422,7 +428,8 @@ FAILURES = {  # what it is: the words of the sentence, beside provider and domai
     bad_algorithm: ("BADKEY", "tsig_algorithm"),
     denied_key: ("REFUSED", "may not change"),
     looping_name: ("loop.example.test", "CNAME"),
-    dns_down: ("Connection refused",),
+    unknown_server: ("nameserver: looking up the name server nowhere.invalid",),
+    dns_down: ("Connection refused; is nameserver right",),
     never_seen: ("propagation.timeout",),
 }
 
@@ -443,6 +450,7 @@ def test_dns_that_fails(run, testbed, what):
     told = proxy.command("certs", "-c", daemon.file).stdout
     assert failure["message"] in told and "tried again" in told
     daemon.wait_log(r"error .*autocert: main: .*example\.test.* failed: ")
+    assert ("TXT records removed" in daemon.log) == (what is never_seen)  # else none was out
     mark = daemon.dir / "state/certs/.last_failure-68435196b59a"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", mark.read_text())
     assert mark.stat().st_mode & 0o777 == 0o600

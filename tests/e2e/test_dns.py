@@ -171,7 +171,10 @@ def test_server_is_down(bed, dns):
     nowhere = proxy.free_address()
     options = {**bed.key(), "nameserver": nowhere}
     said = bad(dns(bed, "present", NAME, "x", options=options))
-    assert f"name server {nowhere} over TCP: Connection refused" in said
+    assert f"name server {nowhere} over TCP: Connection refused; is nameserver right" in said
+    options["nameserver"] = "nowhere.invalid"
+    said = bad(dns(bed, "present", NAME, "x", options=options))
+    assert "nameserver: looking up the name server nowhere.invalid: " in said
     said = bad(dns(bed, "present", NAME, "x", resolvers=[nowhere]))
     assert f"{NAME}: name server {nowhere}: Connection refused" in said
 
