@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "lookup.h"
 #include "nameserver.h"
 
 static struct limits within(const struct stop *stop, int64_t ms)
@@ -38,21 +39,27 @@ static void lists(void **state)
 	dns_servers_clear(&s);
 }
 
-/* getaddrinfo() is not waited for. */
+/* getaddrinfo() is not waited for: neither by who is told to stop, nor beyond the deadline. */
 static void lookups_stop(void **state)
 {
-	char local[] = "localhost";
-	struct conf_strings list = {.v = (char *[]){local}, .n = 1};
+	char name[] = HANGING;
+	struct conf_strings list = {.v = (char *[]){name}, .n = 1};
 	struct dns_servers s = {0};
 	struct limits l;
 	struct stop stop;
 	struct error err;
 
 	assert_int_equal(stop_init(&stop, &err), 0);
-	stop_set(&stop);
-	l = within(&stop, 5000);
+	lookup_begin(&stop);
+	l = within(&stop, 3600000);
 	assert_int_equal(dns_servers_add(&s, &list, &l, &err), -1);
-	assert_string_equal(err.text, "looking up the name server localhost: stopped");
+	assert_string_equal(err.text, "looking up the name server " HANGING ": stopped");
+	lookup_end();
+	lookup_begin(&stop);
+	l = within(NULL, 20);
+	assert_int_equal(dns_servers_add(&s, &list, &l, &err), -1);
+	assert_string_equal(err.text, "looking up the name server " HANGING ": no answer in time");
+	lookup_end();
 	dns_servers_clear(&s);
 	stop_clear(&stop);
 }

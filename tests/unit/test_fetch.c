@@ -18,6 +18,7 @@
 #include "base/stop.h"
 #include "base/str.h"
 #include "http/fetch.h"
+#include "lookup.h"
 
 static struct {
 	int listening;
@@ -255,6 +256,25 @@ static void can_be_stopped(void **state)
 	stop_clear(&stopped);
 }
 
+/* Nor does a name that is being looked up hold it up. */
+static void can_be_stopped_at_a_name(void **state)
+{
+	struct fetch_request req = {.method = "GET",
+		.url = "http://" HANGING "/",
+		.timeout_ms = 3600000,
+		.max_bytes = 5,
+		.stop = &stopped};
+	struct fetch_response res;
+	struct error err;
+
+	stop_init(&stopped, NULL);
+	lookup_begin(&stopped);
+	assert_int_equal(fetch(&req, &res, &err), -1);
+	assert_string_equal(err.text, "http://" HANGING "/: stopped");
+	lookup_end();
+	stop_clear(&stopped);
+}
+
 static void add_line(void *arg, const char *line)
 {
 	str_addf(arg, "[%s]", line);
@@ -291,6 +311,7 @@ int main(void)
 		cmocka_unit_test(refuses_many_headers),
 		cmocka_unit_test(keeps_a_connection),
 		cmocka_unit_test(can_be_stopped),
+		cmocka_unit_test(can_be_stopped_at_a_name),
 		cmocka_unit_test(gives_lines),
 	};
 
