@@ -280,8 +280,8 @@ static void on_stop(evutil_socket_t signum, short what, void *arg)
 	}
 	c->draining = true;
 	systemd_tell("STOPPING=1");
+	renewals_stop(&c->renewals); /* first: swaps that end with the reloader are no failures */
 	reloader_stop(&c->reloader);
-	renewals_stop(&c->renewals);
 	if (c->conf->limits.drain_ms)
 		snprintf(within, sizeof(within), " within limits.drain, %lld ms",
 			(long long)c->conf->limits.drain_ms);
