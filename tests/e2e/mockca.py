@@ -148,12 +148,14 @@ class MockCA:
 
 class Updates:
     """A relay before the testbed's name server, TCP only. `before(number)` is called before the
-    number-th message is passed on (from 0), `after(number)` before its answer goes back."""
+    number-th message is passed on (from 0), `after(number)` before its answer goes back. What
+    `forge(message)` returns goes back instead of the server's answer, which hears of nothing."""
 
     def __init__(self, bed):
         host, _, port = bed.dns_server.rpartition(":")
         self.to, self.n, self.lock = (host, int(port)), 0, threading.Lock()
         self.before = self.after = lambda number: None
+        self.forge = lambda message: None
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self.listener.getsockname()[1]}"
         threading.Thread(target=self.serve, daemon=True).start()
@@ -174,6 +176,10 @@ class Updates:
             if message is None:
                 return
             self.before(number)
+            forged = self.forge(message)
+            if forged:
+                connection.sendall(forged)
+                return
             try:
                 with socket.create_connection(self.to, timeout=10) as server:
                     server.sendall(message)

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+import mockca
 import proxy
 import testbed as testbeds
 
@@ -151,6 +152,24 @@ def test_refusals_are_told_apart(bed, dns):
         for sentence in ("lintel: rfc2136: zone ", f"name server {bed.dns_server}", *sentences):
             assert sentence in said, (options, said)
         assert len(said.splitlines()) == 1
+    assert txt(bed, NAME) == []
+
+
+def test_answers_that_are_not_signed(bed, dns):
+    """Whoever sits in between can say that all is well: that is not believed."""
+
+    def noerror(message):
+        """To the update, without its signature: the header and the zone."""
+        zone_end = message.index(b"\0", 14) + 5
+        body = message[2:4] + b"\xa8\0\0\1" + b"\0" * 6 + message[14:zone_end]
+        return len(body).to_bytes(2, "big") + body
+
+    relay = mockca.Updates(bed)
+    relay.forge = noerror
+    options = {**bed.key(), "nameserver": relay.address, "zones": ["example.test"]}
+    said = bad(dns(bed, "present", NAME, "x", options=options))
+    relay.close()
+    assert "has not signed its answer, which is not believed" in said
     assert txt(bed, NAME) == []
 
 
