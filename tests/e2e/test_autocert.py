@@ -87,6 +87,9 @@ def test_first_certificate(run, testbed, figure):
     assert account.stat().st_mode & 0o777 == 0o600
     assert not list((state / "certs").glob(".last_failure-*"))
     assert not list((state / "autocert").glob("*.key"))
+    daemon.wait_log("is served$")
+    # A crash that comes later leaves none.
+    assert daemon.log.index("TXT records removed") < daemon.log.index("certificate obtained")
     assert bed.leftovers() == ""
     assert orders(bed) == 1
 

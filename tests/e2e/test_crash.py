@@ -110,6 +110,28 @@ def test_killed_at_an_update(run, ca, updates, number, when):
     starts_again(daemon, ca, 1)
 
 
+def test_killed_at_an_update_and_the_order_is_gone(run, ca, updates):
+    """Then only the journal knows of the records."""
+    options = {"nameserver": updates.address, "zones": ["example.test"], **ca.bed.key()}
+    daemon = run(configure(ca, options=options), ready=None, check=False)
+
+    def kill(n):
+        if daemon.process.poll() is None:
+            daemon.process.kill()
+            daemon.process.wait()
+
+    updates.after = kill
+    killed(daemon)
+    assert len(ca.bed.leftovers().splitlines()) == 2
+    updates.after = lambda n: None
+    gone = mockca.problem("malformed", "no such order", 404)
+    ca.before = lambda kind, number: gone if kind in ("order", "newOrder") else None
+    daemon.ready = "healthz"
+    daemon.start()
+    daemon.wait_log("TXT records removed")
+    assert ca.bed.leftovers() == ""
+
+
 def test_stop_when_the_name_server_is_silent(run, ca, updates, figure):
     """SIGTERM in the middle of an order, and the records cannot be removed: the process ends all
     the same, they stay in the journal, and the next start removes them."""
