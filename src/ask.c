@@ -1,7 +1,9 @@
 #include "ask.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "conf/conf.h"
@@ -30,12 +32,21 @@ static int load_admin(const char *conf_file, struct conf_admin *admin)
 	if (rc == 0 && !admin->set) {
 		fprintf(stderr,
 			"lintel: %s: there is no admin block, so the daemon cannot be asked; add "
-			"one, "
-			"say admin: { address: 127.0.0.1:8888 }, and start lintel again\n",
+			"one, say admin: { address: 127.0.0.1:8888 }, and start lintel again\n",
 			conf_file);
 		rc = -1;
 	}
 	return rc;
+}
+
+/* Why there was no answer. */
+static void complain(const char *conf_file, const struct address *a, const struct error *err)
+{
+	fprintf(stderr, "lintel: asking the daemon at %s: %s; ", a->text, err->text);
+	if (a->kind == ADDRESS_UNIX && access(a->host, W_OK) < 0 && errno == EACCES)
+		fprintf(stderr, "only root and the user and group that it runs as may\n");
+	else
+		fprintf(stderr, "does lintel run with %s?\n", conf_file);
 }
 
 int ask_daemon(const char *conf_file, struct fetch_request *req, const char *path,
@@ -55,8 +66,7 @@ int ask_daemon(const char *conf_file, struct fetch_request *req, const char *pat
 	req->max_bytes = ANSWER_MAX;
 	rc = fetch(req, res, &err);
 	if (rc < 0)
-		fprintf(stderr, "lintel: asking the daemon at %s: %s; does lintel run with %s?\n",
-			admin.address.text, err.text, conf_file);
+		complain(conf_file, &admin.address, &err);
 	if (rc == 0 && res->status == 401) {
 		fprintf(stderr,
 			"lintel: the daemon at %s refuses the token of %s; was admin.token changed "
@@ -85,7 +95,6 @@ void ask_say_refusal(const struct fetch_response *res, struct json_object *answe
 	else
 		fprintf(stderr,
 			"lintel: the daemon answered %ld, but not as lintel does; is another "
-			"program "
-			"at admin.address?\n",
+			"program at admin.address?\n",
 			res->status);
 }

@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 import stat
+import subprocess
 import time
 
 import pytest
@@ -289,6 +290,20 @@ def test_unix_socket(front, tmp_path):
     assert json.loads(done.stdout)["listeners"][0]["address"] == daemon.address
     daemon.stop()
     assert not path.exists()
+
+
+def test_unix_socket_that_one_may_not_use(front, tmp_path):
+    """It is there, and the daemon runs: that is not what is wrong."""
+    path = tmp_path / "admin.sock"
+    daemon = front({"address": f"unix:{path}"})
+    os.chmod(path, 0)
+    as_others = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
+    command = [*as_others, proxy.LINTEL, "status", "-c", daemon.file]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and done.stderr == (
+        f"lintel: asking the daemon at unix:{path}: {path}: Permission denied; only root and the "
+        "user and group that it runs as may\n"
+    )
 
 
 def test_readyz_tells_certificates_that_are_missing(run, serve, ca):
