@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "tls/cert_chain.h"
@@ -277,9 +278,27 @@ static void keep_folder(struct loader *l, const struct certs_source *s)
 	l->next_before = i;
 }
 
-/* Most browsers come by what is missing somehow; curl, mail servers and libraries do not. */
-static void warn_of_lacking_chains(const struct loader *l)
+static bool has_expired(const struct cert *c, int64_t now)
 {
+	return c->not_after < now;
+}
+
+static bool is_to_come(const struct cert *c, int64_t now)
+{
+	return c->not_before > now;
+}
+
+static bool lacks_chain(const struct cert *c, int64_t now)
+{
+	(void)now;
+	return c->lacks_chain;
+}
+
+/* What clients will not like in what was not there before: it is served all the same. */
+static void warn_of(
+	const struct loader *l, bool (*is_so)(const struct cert *, int64_t now), const char *what)
+{
+	int64_t now = clock_wall_s();
 	const char *first = NULL;
 	char others[64] = "";
 	size_t n = 0;
@@ -288,16 +307,25 @@ static void warn_of_lacking_chains(const struct loader *l)
 		const struct job *j = &l->jobs[i];
 		const struct cert *c = j->item.cert;
 
-		if (c && c->lacks_chain && !(j->before && j->before->cert == c) && n++ == 0)
+		if (c && !(j->before && j->before->cert == c) && is_so(c, now) && n++ == 0)
 			first = c->file;
 	}
 	if (n > 1)
 		snprintf(others, sizeof(others), " (so it is with %zu more)", n - 1);
 	if (n)
-		log_warn("certificate %s: the certificate of its issuer is not in the file%s: many "
-			 "clients will refuse it: append the intermediate certificates, which the "
-			 "CA gives with it (chain.pem, say)",
-			first, others);
+		log_warn("certificate %s: %s%s", first, what, others);
+}
+
+static void warn(const struct loader *l)
+{
+	warn_of(l, has_expired, "it has expired: clients will refuse it");
+	warn_of(l, is_to_come, "it is not valid yet: is the clock of this machine right?");
+	/* Most browsers come by what is missing somehow; curl, mail servers and libraries do not.
+	 */
+	warn_of(l, lacks_chain,
+		"the certificate of its issuer is not in the file: many clients will refuse it: "
+		"append the intermediate certificates, which the CA gives with it (chain.pem, "
+		"say)");
 }
 
 /* Hands the jobs' items over, or their problems. Returns how many items. */
@@ -347,7 +375,7 @@ int certs_load_items(const struct certs_source *sources, size_t n_sources,
 			add_job(&l, s, mem_strdup(s->cert));
 	}
 	run_in_threads(&l);
-	warn_of_lacking_chains(&l);
+	warn(&l);
 	*items = mem_zalloc(l.n * sizeof(**items));
 	*n = collect(&l, *items, p);
 	cert_chain_set_free(l.chains);

@@ -60,16 +60,16 @@ class Authority:
             self.dir / "sub.ext", "-out", self.dir / "sub.crt",
         )  # fmt: skip
 
-    def issue(self, *names, key="ec", days=10, tag="", cn=None):
+    def issue(self, *names, key="ec", days=10, tag="", cn=None, begins=-1):
         """A certificate for these DNS names; the same arguments give the same one. Days below 0:
-        it expired so long ago. `tag` makes another one of the same names. `cn` is the subject's
+        it expired so long ago. It begins in so many days, or below 0 ago. `tag` makes another one of the same names. `cn` is the subject's
         common name; without names there is no subjectAltName."""
-        ident = (names, key, days, tag, cn)
+        ident = (names, key, days, tag, cn, begins)
         if ident not in self.made:
             self.made[ident] = self.make(f"leaf{len(self.made)}", *ident)
         return self.made[ident]
 
-    def make(self, name, names, key, days, tag, cn):
+    def make(self, name, names, key, days, tag, cn, begins):
         base = self.dir / name
         crt, keyfile, pem = (base.with_suffix(s) for s in (".crt", ".key", ".pem"))
         san = ",".join(f"DNS:{n}" for n in names)
@@ -94,7 +94,7 @@ class Authority:
         )
         now = datetime.datetime.now(datetime.timezone.utc)
         end = now + datetime.timedelta(days=days)
-        begin = min(now, end) - datetime.timedelta(days=1)
+        begin = min(now, end) + datetime.timedelta(days=begins)
         openssl(
             "ca", "-batch", "-notext", "-config", conf, "-in", csr, "-out", crt,
             "-cert", self.dir / "sub.crt", "-keyfile", self.dir / "sub.key",

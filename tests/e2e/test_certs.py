@@ -1,5 +1,6 @@
 """The certificate table: forms of files, names, clashes, bad files."""
 import os
+import re
 import shutil
 
 import pytest
@@ -80,6 +81,11 @@ def test_chain_is_sent(front, ca):
         assert c.read_all() == b"x"
 
 
+def warnings(daemon):
+    """What it has warned of; it is stopped."""
+    return re.findall(" warn  (.*)", daemon.said())
+
+
 def test_chain_is_missing(front, ca):
     """What clients will make of it is told when the files are read, once for all of them."""
     made = [ca.issue(f"{name}.example", tag="alone") for name in "abc"]
@@ -88,10 +94,9 @@ def test_chain_is_missing(front, ca):
         certificate.cert.write_text(leaf)
     daemon = front([certificate.entry for certificate in made])
     daemon.reload()
-    lines = [line for line in daemon.said().splitlines() if "append the intermediate" in line]
-    assert len(lines) == 1
-    assert f" warn  certificate {made[0].cert}: " in lines[0]
-    assert "(so it is with 1 more)" in lines[0]
+    told = warnings(daemon)
+    assert len(told) == 1 and told[0].startswith(f"certificate {made[0].cert}: the certificate of ")
+    assert "append the intermediate" in told[0] and told[0].endswith(" (so it is with 1 more)")
 
 
 def test_common_name(front, ca):
@@ -123,10 +128,16 @@ def test_valid_beats_expired(front, ca, order):
 
 
 def test_expired_alone_is_served(front, ca):
-    """Better than nothing, and no reason not to start."""
+    """Better than nothing, and no reason not to start; so is one that begins some day."""
     expired = ca.issue("old.example", days=-3)
-    daemon = front([ca.issue("a.example").entry, expired.entry])
+    early = ca.issue("new.example", begins=3)
+    daemon = front([ca.issue("a.example").entry, expired.entry, early.entry])
     assert served(daemon, "old.example") == expired.der
+    assert served(daemon, "new.example") == early.der
+    assert warnings(daemon) == [
+        f"certificate {expired.cert}: it has expired: clients will refuse it",
+        f"certificate {early.cert}: it is not valid yet: is the clock of this machine right?",
+    ]
 
 
 def test_autocert_comes_first(run, serve, ca):
