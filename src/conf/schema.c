@@ -178,7 +178,7 @@ static int check_token(char **text, struct error *err)
 {
 	if (is_printable(*text))
 		return 0;
-	return error_set(err, "has a space or another character that no token has");
+	return error_set(err, "has a space, a line break or another character that no token has");
 }
 
 static int check_topic(char **text, struct error *err)
@@ -488,7 +488,7 @@ static MAP(limits, struct conf_limits, OPTION_NO_PLACE);
 static const struct option admin_rows[] = {
 	ROW("address", ADDRESS, .flags = OPTION_REQUIRED, AT(conf_admin, address),
 		.check_address = check_admin_address),
-	ROW("token", STRING, .flags = OPTION_SECRET, AT(conf_admin, token)),
+	ROW("token", STRING, .flags = OPTION_SECRET, AT(conf_admin, token), .check = check_token),
 };
 MAP(admin, struct conf_admin, offsetof(struct conf_admin, place));
 

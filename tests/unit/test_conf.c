@@ -538,9 +538,9 @@ static void resolves_paths(void **state)
 	free(real);
 }
 
-static void assert_token(const char *content, const char *want)
+static void assert_token(const char *content, const char *want, const char *refusal)
 {
-	char path[80], text[256];
+	char path[80], text[256], why[256];
 	struct conf *c;
 
 	snprintf(path, sizeof(path), "%s/token", conffile_folder);
@@ -552,21 +552,22 @@ static void assert_token(const char *content, const char *want)
 		assert_string_equal(c->admin.token, want);
 		conf_unref(c);
 	} else {
-		conffile_assert_refused(text, ":4:37: admin.token_file: the file token is empty\n");
+		snprintf(why, sizeof(why), ":4:37: admin.token_file: %s\n", refusal);
+		conffile_assert_refused(text, why);
 	}
 	unlink(path);
 }
 
 static void reads_secrets_from_files(void **state)
 {
-	assert_token("hush", "hush");
-	assert_token("hush\n", "hush");
-	assert_token("hush\r\n", "hush");
-	assert_token(
-		" hush\n\n", " hush\n"); /* one line end is the file's, the rest the secret's */
-	assert_token("${LT_NONE}$$\n", "${LT_NONE}$$");
-	assert_token("", NULL);
-	assert_token("\n", NULL);
+	assert_token("hush", "hush", NULL);
+	assert_token("hush\n", "hush", NULL);
+	assert_token("hush\r\n", "hush", NULL);
+	assert_token("hush\n\n", NULL, /* one line end is the file's, the rest the secret's */
+		"has a space, a line break or another character that no token has");
+	assert_token("${LT_NONE}$$\n", "${LT_NONE}$$", NULL);
+	assert_token("", NULL, "the file token is empty");
+	assert_token("\n", NULL, "the file token is empty");
 }
 
 static void loads_the_admin_block_alone(void **state)

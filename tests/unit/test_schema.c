@@ -310,6 +310,9 @@ static const struct {
 		":3:32: admin.token: after \"${\" a name and \"}\" or \":-default}\" are wanted; a "
 		"dollar sign itself is written $$\n"},
 	{BASE "admin: { address: \":1\", token: \"\" }\n", ":3:32: admin.token: is empty\n"},
+	{BASE "admin: { address: \":1\", token: \"a-secret\\nline\" }\n",
+		":3:32: admin.token: has a space, a line break or another character that no token "
+		"has\n"},
 	{BASE "admin: { address: \":1\", token:a-secret }\n",
 		":3:25: admin.token: a space is missing behind the colon\n"
 		":3:8: admin: needs a token, as :1 is neither loopback nor a unix socket\n"},
@@ -475,8 +478,8 @@ static const struct {
 	      "- { provider: ntfy, url: \"http://h\", topic: a/b, method: PUT }\n"
 	      "- { provider: gotify, url: \"http://h\", token: ~, topic: t }\n",
 		":4:29: notifications[0].url: is no http:// or https:// URL\n"
-		":4:64: notifications[0].token: has a space or another character that no token "
-		"has\n"
+		":4:64: notifications[0].token: has a space, a line break or another character "
+		"that no token has\n"
 		":5:29: notifications[1].url: is no http:// or https:// URL\n"
 		":5:61: notifications[1].mime_type: is no type like application/json\n"
 		":5:75: notifications[1].method: \"get\" is unknown, possible: GET, POST, PUT, "
