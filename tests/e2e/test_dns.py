@@ -316,7 +316,7 @@ def test_propagation(testbed, dns, figure):
     assert bed.dig(NAME, "TXT", server=bed.validation_dns) == ['"x"']
     good(dns(bed, "present", NAME, "y", propagation={"disable": True}))
     late = "_acme-challenge.late.example.test"
-    done = dns(bed, "present", late, "x", propagation={**wait, "timeout": "1s"})
+    done = dns(bed, "present", late, "x", propagation={**wait, "timeout": "3s"})
     said = bad(done)
     assert f"{bed.validation_dns} answers NXDOMAIN for {late}" in said
     assert "the record is written, but" in said and "propagation.timeout can be set higher" in said

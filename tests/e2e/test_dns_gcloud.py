@@ -320,7 +320,7 @@ class TestGcloud(providers.Suite):
     def test_change_that_stays_pending(self, dns, api):
         """The command ends when there is no time for another look."""
         api.looks = 10**6
-        limits = self.options(api, propagation_timeout="1s", polling_interval="40s")
+        limits = self.options(api, propagation_timeout="20s", polling_interval="40s")
         said = self.bad(dns("dns present", NAME, VALUES[0], options=limits))
         assert "still do not have the change: propagation_timeout may be too short" in said
         api.looks = 0

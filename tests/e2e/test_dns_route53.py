@@ -166,7 +166,8 @@ class TestRoute53(providers.Suite):
 
     def test_never_in_sync(self, dns, api):
         api.pending = 1 << 20
-        options = {**self.options(api), "propagation_timeout": "1s"}
+        # One look, with time enough for it; there is none for another.
+        options = {**self.options(api), "propagation_timeout": "20s", "polling_interval": "40s"}
         said = self.bad(dns("dns present", NAME, VALUES[0], options=options))
         assert "has not brought the change to all of its servers yet" in said, said
         assert "propagation_timeout" in said
