@@ -13,7 +13,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/mem.h"
 #include "base/stop.h"
 #include "base/str.h"
@@ -238,7 +237,6 @@ static void can_be_stopped(void **state)
 		.method = "GET", .timeout_ms = 60000, .max_bytes = 5, .stop = &stopped};
 	struct fetch_response res;
 	struct error err;
-	int64_t began = clock_mono_ms();
 	pthread_t thread;
 
 	stop_init(&stopped, NULL);
@@ -246,7 +244,6 @@ static void can_be_stopped(void **state)
 	req.url = server.url;
 	pthread_create(&thread, NULL, stop_soon, NULL);
 	assert_int_equal(fetch(&req, &res, &err), -1);
-	assert_true(clock_mono_ms() - began < 30000); /* 30 ms, on a machine that is not busy */
 	assert_non_null(strstr(err.text, ": stopped"));
 	pthread_join(thread, NULL);
 	stop();
