@@ -119,11 +119,13 @@ static void add_provider(
 	add_source(s, c, a->place, path, &source);
 }
 
-/* `keep`: what nobody renews is taken over as it is served. */
-static void add_sources(struct sources *s, const struct conf *c, bool keep)
+static bool is_whole(const struct conf_certificate *c)
 {
-	for (size_t i = 0; i < c->n_providers; i++)
-		add_provider(s, c, &c->providers[i], keep);
+	return c->pem || c->dir || (c->cert && c->key);
+}
+
+static void add_certificates(struct sources *s, const struct conf *c, bool keep)
+{
 	for (size_t i = 0; i < c->tls.n_certificates; i++) {
 		const struct conf_certificate *from = &c->tls.certificates[i];
 		struct certs_source source = {
@@ -134,9 +136,19 @@ static void add_sources(struct sources *s, const struct conf *c, bool keep)
 		};
 		char path[64];
 
+		if (!is_whole(from)) /* refused already */
+			continue;
 		snprintf(path, sizeof(path), "tls.certificates[%zu]", i);
 		add_source(s, c, from->place, path, &source);
 	}
+}
+
+/* `keep`: what nobody renews is taken over as it is served. */
+static void add_sources(struct sources *s, const struct conf *c, bool keep)
+{
+	for (size_t i = 0; i < c->n_providers; i++)
+		add_provider(s, c, &c->providers[i], keep);
+	add_certificates(s, c, keep);
 }
 
 /* With all of s, which is freed. */
@@ -165,6 +177,17 @@ static void warn_without_certificates(const struct built *b)
 			 "tls.certificates names some, autocert others");
 }
 
+/* Of a configuration that is refused anything may be missing; but whoever mends it sees at once
+ * what else is wrong. */
+static int check_files(const struct conf *c, const struct certs *before, struct problems *p)
+{
+	struct sources s = {0};
+
+	add_certificates(&s, c, false);
+	certs_unref(build_certs(&s, before, p));
+	return -1;
+}
+
 int build_tls(struct built *b, const struct certs *before, bool dry, struct problems *p)
 {
 	const struct conf *c = b->conf;
@@ -172,6 +195,8 @@ int build_tls(struct built *b, const struct certs *before, bool dry, struct prob
 	size_t problems = p->n;
 	struct error err;
 
+	if (c->refused)
+		return check_files(c, before, p);
 	b->ctx = tls_context_new(&c->tls, &err);
 	if (!b->ctx)
 		conf_problem(p, c, c->tls.place, NULL, "%s", err.text);
@@ -189,13 +214,16 @@ int build_tls(struct built *b, const struct certs *before, bool dry, struct prob
 int build_all(
 	struct built *b, const char *file, const struct build_before *before, struct problems *p)
 {
-	*b = (struct built){.conf = conf_load(file, p)};
+	*b = (struct built){.conf = conf_load_refused(file, p)};
 	if (!b->conf)
 		return -1;
-	conf_check_reload(before->conf, b->conf, p);
+	if (!b->conf->refused)
+		conf_check_reload(before->conf, b->conf, p);
 	if (b->conf->workers_auto) /* whatever CPUs there are now */
 		b->conf->workers = before->conf->workers;
-	if (p->n == 0) {
+	if (p->n) {
+		check_files(b->conf, before->certs, p);
+	} else {
 		/* Both, so that all problems are seen at once. */
 		build_listeners(b, before->listeners, p);
 		build_tls(b, before->certs, false, p);

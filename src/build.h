@@ -28,7 +28,8 @@ int build_all(
 	struct built *b, const char *file, const struct build_before *before, struct problems *p);
 /* The two halves, for the start, which drops privileges in between; b->conf is set. */
 int build_listeners(struct built *b, const struct listeners *before, struct problems *p);
-/* `dry`: nothing on disk is made or mended, as `check` wants it. */
+/* `dry`: nothing on disk is made or mended, as `check` wants it. Of a configuration that is refused
+ * it checks the certificates' files only. */
 int build_tls(struct built *b, const struct certs *before, bool dry, struct problems *p);
 /* Only b->certs: the pairs of autocert read anew, all others taken over without a look. */
 int build_autocert(struct built *b, const struct build_before *before, struct problems *p);

@@ -683,7 +683,7 @@ int control_check(const char *conf_file)
 	struct problems p = {0};
 	bool bad;
 
-	b.conf = conf_load(conf_file, &p);
+	b.conf = conf_load_refused(conf_file, &p);
 	if (b.conf) {
 		log_configure(LOG_WARN, LOG_TEXT);
 		check_as_user(&b, &p);

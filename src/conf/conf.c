@@ -108,7 +108,7 @@ static struct conf_place place_of(const struct node *root, const char *key)
 		 : (struct conf_place){0};
 }
 
-struct conf *conf_load(const char *file, struct problems *p)
+struct conf *conf_load_refused(const char *file, struct problems *p)
 {
 	size_t before = p->n;
 	struct option_loader ld = {.file = file, .problems = p};
@@ -136,11 +136,18 @@ struct conf *conf_load(const char *file, struct problems *p)
 	providers_load(&ld, tree->root, conf);
 	tree_free(tree);
 	free(state_dir);
-	if (p->n != before) {
-		conf_unref(conf);
-		return NULL;
-	}
+	conf->refused = p->n != before;
 	return conf;
+}
+
+struct conf *conf_load(const char *file, struct problems *p)
+{
+	struct conf *conf = conf_load_refused(file, p);
+
+	if (!conf || !conf->refused)
+		return conf;
+	conf_unref(conf);
+	return NULL;
 }
 
 int conf_load_admin(const char *file, struct conf_admin *admin, struct problems *p)

@@ -245,6 +245,7 @@ struct conf_connection_log {
 
 struct conf {
 	atomic_uint refs;
+	bool refused;    /* conf_load_refused() */
 	char *file;      /* as given, for problems */
 	char *state_dir; /* absolute */
 	char *user;      /* NULL = as started */
@@ -275,6 +276,9 @@ struct conf {
 /* Reads, expands and checks `file`. NULL when there is any problem; each is in `p` then, as
  * "FILE:LINE:COLUMN: PATH: what is wrong". New reference. */
 struct conf *conf_load(const char *file, struct problems *p);
+/* The same for whoever tells what else is wrong: with problems the configuration is there, but
+ * marked as refused, and anything in it may be missing. NULL = nothing could be read. */
+struct conf *conf_load_refused(const char *file, struct problems *p);
 /* Reads and expands the `admin` block only (and state_dir, for a relative token_file), and looks at
  * nothing else, so that a client needs no other secret of the file. A file without the block gives
  * 0 and `set` false. */

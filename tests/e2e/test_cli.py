@@ -135,7 +135,8 @@ def test_check_by_environment(write, good, tmp_path):
 
 
 def test_check_tells_everything(write, ca, tmp_path):
-    """All errors at once, each with file, line, column and path; secrets as ********."""
+    """All errors at once, those of files too, each with file, line, column and path; secrets as
+    ********."""
     a, b = ca.issue("a.example"), ca.issue("b.example")
     path = write(
         f"""state_dir: state
@@ -170,6 +171,8 @@ admin: {{ address: "10.0.0.1:99999", token: hunter2hunter2 }}
         "timeouts.idle",
         "limits.rate.connections",
         "admin.address",
+        f"{path}:10:7: tls.certificates[0]: {a.cert}: the private key in {b.key} does not fit",
+        f"{path}:11:7: tls.certificates[1]: /nonexistent.pem does not exist",
     ):
         assert text in done.stderr
     assert "hunter2" not in done.stderr + done.stdout

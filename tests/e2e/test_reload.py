@@ -165,6 +165,10 @@ def unknown_keys(daemon, ca):
     return ['did you mean "listen"', 'did you mean "workers"']
 
 
+def all_at_once(daemon, ca):
+    return unknown_keys(daemon, ca) + missing_files(daemon, ca)
+
+
 def missing_files(daemon, ca):
     daemon.change(
         tls={
@@ -254,6 +258,7 @@ def pseudo_beyond_the_sandbox(daemon, ca):
         pytest.param(pseudo_beyond_the_sandbox, marks=needs_landlock),
         broken_yaml,
         unknown_keys,
+        all_at_once,
         missing_files,
         mismatched_pair,
         world_readable_key,
