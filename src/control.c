@@ -557,14 +557,6 @@ static int start_threads(struct control *c, struct built *b, struct error *err)
 	return 0;
 }
 
-/* A start has read it as root; a reload reads it as `user`. */
-static void warn_unreadable(const struct conf *conf)
-{
-	if (access(conf->file, R_OK) < 0)
-		log_warn("user %s may not read %s: until it may, every reload will be refused",
-			conf->user, conf->file);
-}
-
 /* From the configuration to a process that serves. Every problem is in `p` when it fails. */
 static int start(struct control *c, struct built *b, struct problems *p)
 {
@@ -606,7 +598,7 @@ static int start(struct control *c, struct built *b, struct problems *p)
 		return -1;
 	}
 	if (c->conf->user)
-		warn_unreadable(c->conf);
+		start_warn_unreadable(c->conf);
 	if (start_enter_sandbox(c->conf, &err) < 0)
 		goto fail;
 	if (build_tls(b, NULL, false, p) < 0)
@@ -660,40 +652,4 @@ int control_run(const char *conf_file)
 	if (!clean)
 		_exit(0);
 	return 0;
-}
-
-/* As `user`, where that can be. */
-static void check_as_user(struct built *b, struct problems *p)
-{
-	const char *user = b->conf->user;
-	struct error err;
-
-	if (user &&
-		(geteuid() == 0 ? privileges_drop(user, &err) : privileges_find(user, &err)) < 0)
-		conf_problem(p, b->conf, b->conf->places.user, NULL, "%s", err.text);
-	else
-		build_tls(b, NULL, true, p);
-	if (user)
-		warn_unreadable(b->conf);
-}
-
-int control_check(const char *conf_file)
-{
-	struct built b = {0};
-	struct problems p = {0};
-	bool bad;
-
-	b.conf = conf_load_refused(conf_file, &p);
-	if (b.conf) {
-		log_configure(LOG_WARN, LOG_TEXT);
-		check_as_user(&b, &p);
-	}
-	for (size_t i = 0; i < p.n; i++)
-		fprintf(stderr, "%s\n", p.lines[i]);
-	if (!p.n)
-		printf("%s: good\n", conf_file);
-	built_clear(&b);
-	bad = p.n != 0;
-	problems_clear(&p);
-	return bad;
 }

@@ -4,7 +4,5 @@
 
 /* Serves until it is told to stop. Returns the exit status: 0 clean, 1 start-up failed. */
 int control_run(const char *conf_file);
-/* Validates everything that a start would read. 0 good, 1 with every problem on standard error. */
-int control_check(const char *conf_file);
 
 #endif

@@ -19,9 +19,9 @@ static int run_run(const struct call *call)
 
 static int run_check(const struct call *call)
 {
-	int status = control_check(call->conf_file);
+	int status = preflight_files(call->conf_file);
 
-	return status || !call->flag ? status : preflight_check(call->conf_file);
+	return status || !call->flag ? status : preflight_acme(call->conf_file);
 }
 
 static int run_reload(const struct call *call)

@@ -11,9 +11,48 @@
 #include "base/enc.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/privileges.h"
+#include "build.h"
 #include "conf/conf.h"
 #include "dns/provider.h"
 #include "offline.h"
+#include "start.h"
+
+/* As `user`, where that can be. */
+static void check_as_user(struct built *b, struct problems *p)
+{
+	const char *user = b->conf->user;
+	struct error err;
+
+	if (user &&
+		(geteuid() == 0 ? privileges_drop(user, &err) : privileges_find(user, &err)) < 0)
+		conf_problem(p, b->conf, b->conf->places.user, NULL, "%s", err.text);
+	else
+		build_tls(b, NULL, true, p);
+	if (user)
+		start_warn_unreadable(b->conf);
+}
+
+int preflight_files(const char *conf_file)
+{
+	struct built b = {0};
+	struct problems p = {0};
+	bool bad;
+
+	b.conf = conf_load_refused(conf_file, &p);
+	if (b.conf) {
+		log_configure(LOG_WARN, LOG_TEXT);
+		check_as_user(&b, &p);
+	}
+	for (size_t i = 0; i < p.n; i++)
+		fprintf(stderr, "%s\n", p.lines[i]);
+	if (!p.n)
+		printf("%s: good\n", conf_file);
+	built_clear(&b);
+	bad = p.n != 0;
+	problems_clear(&p);
+	return bad;
+}
 
 static void say_dns(void *arg, const char *text)
 {
@@ -94,7 +133,7 @@ static int check_account(const struct conf_autocert *a, struct error *err)
 	return rc;
 }
 
-int preflight_check(const char *conf_file)
+int preflight_acme(const char *conf_file)
 {
 	struct conf *c = offline_load(conf_file);
 	int status = EXIT_SUCCESS;

@@ -150,3 +150,10 @@ int start_enter_sandbox(const struct conf *conf, struct error *err)
 	free(f.v);
 	return rc;
 }
+
+void start_warn_unreadable(const struct conf *conf)
+{
+	if (access(conf->file, R_OK) < 0)
+		log_warn("user %s may not read %s: until it may, every reload will be refused",
+			conf->user, conf->file);
+}

@@ -23,5 +23,7 @@ int start_hand_over_sockets(
 	const struct conf *conf, const struct listeners *listeners, struct error *err);
 /* Enters the sandbox, where the configuration wants it. After privileges were dropped. */
 int start_enter_sandbox(const struct conf *conf, struct error *err);
+/* A start has read the configuration as root; a reload reads it as `user`. */
+void start_warn_unreadable(const struct conf *conf);
 
 #endif
