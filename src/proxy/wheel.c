@@ -6,6 +6,8 @@ static void link_entry(struct wheel *w, struct wheel_entry *e)
 	e->tick = (e->deadline + WHEEL_TICK_MS - 1) / WHEEL_TICK_MS;
 	if (e->tick < w->tick)
 		e->tick = w->tick;
+	if (e->tick * WHEEL_TICK_MS < w->next)
+		w->next = e->tick * WHEEL_TICK_MS;
 	TAILQ_INSERT_TAIL(&w->slots[e->tick % WHEEL_SLOTS], e, link);
 }
 
@@ -14,6 +16,7 @@ void wheel_init(struct wheel *w, int64_t now)
 	for (size_t i = 0; i < WHEEL_SLOTS; i++)
 		TAILQ_INIT(&w->slots[i]);
 	w->tick = now / WHEEL_TICK_MS + 1;
+	w->next = WHEEL_NEVER;
 }
 
 void wheel_set(struct wheel *w, struct wheel_entry *e, int64_t deadline)
@@ -53,6 +56,15 @@ static void turn_slot(
 	}
 }
 
+/* A slot holds what is due a round or more later, too: that is met then, and found too early. */
+static int64_t find_next(const struct wheel *w)
+{
+	for (int64_t tick = w->tick; tick < w->tick + WHEEL_SLOTS; tick++)
+		if (!TAILQ_EMPTY(&w->slots[tick % WHEEL_SLOTS]))
+			return tick * WHEEL_TICK_MS;
+	return WHEEL_NEVER;
+}
+
 void wheel_turn(
 	struct wheel *w, int64_t now, void (*due)(struct wheel_entry *e, void *arg), void *arg)
 {
@@ -62,4 +74,5 @@ void wheel_turn(
 		w->tick = last - WHEEL_SLOTS + 1;
 	while (w->tick <= last)
 		turn_slot(w, now, due, arg);
+	w->next = find_next(w);
 }

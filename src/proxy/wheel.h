@@ -9,6 +9,7 @@
 
 #define WHEEL_TICK_MS 100
 #define WHEEL_SLOTS   1024
+#define WHEEL_NEVER   INT64_MAX
 
 struct wheel_entry {
 	TAILQ_ENTRY(wheel_entry) link;
@@ -20,6 +21,7 @@ TAILQ_HEAD(wheel_list, wheel_entry);
 struct wheel {
 	struct wheel_list slots[WHEEL_SLOTS];
 	int64_t tick; /* the next one to look at */
+	int64_t next; /* ms: nothing is to be met before; WHEEL_NEVER = nothing is linked */
 };
 
 void wheel_init(struct wheel *w, int64_t now);

@@ -43,18 +43,6 @@ static bool is_full(const struct worker *w)
 	       w->snapshot->max_connections;
 }
 
-/* A timerfd, and no libevent timer: with one each epoll_wait() has a time-out, for which the kernel
- * arms a timer and takes it back. On a virtual machine that costs as much as a request. */
-static void set_ticking(struct worker *w, bool on)
-{
-	const long ns = on ? WHEEL_TICK_MS * 1000000L : 0;
-	const struct itimerspec period = {.it_interval.tv_nsec = ns, .it_value.tv_nsec = ns};
-
-	if (on != w->ticking)
-		timerfd_settime(w->tick_fd, 0, &period, NULL);
-	w->ticking = on;
-}
-
 static void pause_accepting(struct worker *w, const char *why)
 {
 	struct worker_listener *l;
@@ -64,7 +52,6 @@ static void pause_accepting(struct worker *w, const char *why)
 	TAILQ_FOREACH (l, &w->listeners, link)
 		event_del(l->event);
 	w->paused = true;
-	set_ticking(w, true); /* which tries again */
 	stats_count(&w->stats.accept_pauses, 1);
 	if (w->now - w->pause_logged >= PAUSE_LOG_MS || !w->pause_logged) {
 		w->pause_logged = w->now;
@@ -113,7 +100,6 @@ static int accept_one(struct worker_listener *l)
 	if (fd >= 0) {
 		atomic_fetch_add_explicit(w->connections, 1, memory_order_relaxed);
 		w->n_sessions++;
-		set_ticking(w, true);
 		session_open(w, fd, l->index, &from);
 		return 1;
 	}
@@ -306,13 +292,32 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	if (read(fd, &turns, sizeof(turns)) < 0)
 		return;
 	w->now = clock_mono_ms();
+	if (w->now < w->tick_due) /* the coarse clock lags behind */
+		w->now = w->tick_due;
+	w->tick_due = WHEEL_NEVER;
 	wheel_turn(&w->wheel, w->now, on_due, NULL);
 	if (w->paused)
 		count_pause(w);
 	if (w->paused && !is_full(w))
 		resume_accepting(w);
-	if (!w->n_sessions && !w->paused)
-		set_ticking(w, false);
+}
+
+/* The next tick is when the wheel has something to meet, and while accepting is paused each one. A
+ * timerfd, and no libevent timer: with one each epoll_wait() has a time-out, for which the kernel
+ * arms a timer and takes it back. On a virtual machine that costs as much as a request. */
+static void set_tick(struct worker *w)
+{
+	int64_t due = w->wheel.next, soon = (w->now / WHEEL_TICK_MS + 1) * WHEEL_TICK_MS;
+	struct itimerspec at = {0};
+
+	if (w->paused && soon < due)
+		due = soon;
+	if (due >= w->tick_due) /* one that is set too early comes in vain, once */
+		return;
+	at.it_value.tv_sec = due / 1000;
+	at.it_value.tv_nsec = due % 1000 * 1000000;
+	timerfd_settime(w->tick_fd, TFD_TIMER_ABSTIME, &at, NULL);
+	w->tick_due = due;
 }
 
 bool worker_may_log(struct worker *w)
@@ -357,6 +362,7 @@ static void *run_worker(void *arg)
 		if (event_base_loop(w->base, EVLOOP_ONCE) < 0)
 			break;
 		free_dead(w);
+		set_tick(w);
 	}
 	free_dead(w);
 	snapshot_unref(w->snapshot);
@@ -409,6 +415,7 @@ struct worker *worker_start(size_t index, struct snapshot *first, atomic_uint_fa
 	TAILQ_INIT(&w->sessions);
 	TAILQ_INIT(&w->dead);
 	wheel_init(&w->wheel, w->now);
+	w->tick_due = WHEEL_NEVER;
 	w->cache = cert_cache_new(CACHE_MAX);
 	w->recv = mem_alloc(SCRATCH_RECV);
 	w->plain = mem_alloc(SCRATCH_PLAIN);

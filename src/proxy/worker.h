@@ -42,8 +42,8 @@ struct worker {
 	/* The worker's thread only. */
 	struct event_base *base;
 	struct event *ev_inbox, *ev_tick;
-	int tick_fd; /* a timerfd */
-	bool ticking;
+	int tick_fd;      /* a timerfd */
+	int64_t tick_due; /* ms: what it is set to; WHEEL_NEVER = it is not */
 	struct snapshot *snapshot;
 	struct clients *clients; /* the process's; NULL until a snapshot has it */
 	TAILQ_HEAD(, worker_listener) listeners;

@@ -90,12 +90,45 @@ static void test_long_sleep(void **state)
 	free(w);
 }
 
+/* Turned only when it says so, it meets the same deadlines as late at most, and is turned no more
+ * often than there are slots with something in them. */
+static void test_turned_when_needed(void **state)
+{
+	struct wheel *w = mem_zalloc(sizeof(*w));
+	struct wheel_entry entries[4] = {0};
+	struct met m = {.entries = entries, .now = 1000000};
+	unsigned turns = 0;
+
+	(void)state;
+	wheel_init(w, m.now);
+	assert_int_equal(w->next, WHEEL_NEVER);
+	wheel_set(w, &entries[0], 1030000);
+	assert_int_equal(w->next, 1030000);
+	wheel_set(w, &entries[1], 1300010); /* further than a round */
+	wheel_set(w, &entries[2], 1000020); /* sooner than all */
+	assert_int_equal(w->next, 1000100);
+	wheel_set(w, &entries[3], 1005000);
+	wheel_set(w, &entries[3], 1060000); /* stays where it is, until it is met too early */
+	for (; w->next != WHEEL_NEVER && turns < 100; turns++) {
+		assert_true(w->next > m.now);
+		m.now = w->next;
+		wheel_turn(w, m.now, note, &m);
+	}
+	assert_int_equal(m.when[0], 1030000);
+	assert_int_equal(m.when[1], 1300100);
+	assert_int_equal(m.when[2], 1000100);
+	assert_int_equal(m.when[3], 1060000);
+	assert_true(turns <= 8); /* four deadlines, one moved, two rounds to the far one */
+	free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_deadline_is_met),
 		cmocka_unit_test(test_deadline_moves),
 		cmocka_unit_test(test_long_sleep),
+		cmocka_unit_test(test_turned_when_needed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
