@@ -85,9 +85,11 @@ static void fill_autocerts(struct view *v, const struct conf *conf, const struct
 	v->shown.n_autocerts = n;
 }
 
-void view_fill(struct view *v, const struct conf *conf, const struct snapshot *snapshot,
-	struct worker *const *workers, size_t n_workers, const struct renewals *renewals)
+void view_fill(struct view *v, const struct snapshot *snapshot, struct worker *const *workers,
+	size_t n_workers, const struct renewals *renewals)
 {
+	const struct conf *conf = snapshot->conf;
+
 	view_clear(v);
 	v->shown.stats = (struct stats_sum){0};
 	for (size_t i = 0; i < n_workers; i++)

@@ -16,8 +16,8 @@ struct view {
 
 /* Fills v->shown but for started, loaded, reloads_*, last_reload_error, workers and draining, which
  * are the caller's. Valid until the next call or the next publication. */
-void view_fill(struct view *v, const struct conf *conf, const struct snapshot *snapshot,
-	struct worker *const *workers, size_t n_workers, const struct renewals *renewals);
+void view_fill(struct view *v, const struct snapshot *snapshot, struct worker *const *workers,
+	size_t n_workers, const struct renewals *renewals);
 /* Why the process is not ready; nothing = it is. `served` is the table that every worker has by
  * now. */
 void view_unready(const struct view *v, const struct certs *served, struct problems *reasons);
