@@ -4,6 +4,7 @@
 #include <event2/http.h>
 #include <event2/http_struct.h>
 #include <event2/keyvalq_struct.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -92,7 +93,6 @@ const char *admin_header(struct evhttp_request *req, const char *name)
 	return evhttp_find_header(evhttp_request_get_input_headers(req), name);
 }
 
-/* evhttp takes the first of several and says nothing. */
 static unsigned count_headers(struct evhttp_request *req, const char *name)
 {
 	struct evkeyval *h;
@@ -233,16 +233,29 @@ static const struct resource *find_resource(
 
 /* ---- one request ---- */
 
+/* What decides whether a request may do something. Of several evhttp takes the first and says
+ * nothing; who stands in front of it may take the last. */
+static const char *find_repeated(struct evhttp_request *req)
+{
+	static const char *const deciding[] = {"Host", "Origin", "Content-Type", "Authorization"};
+
+	for (size_t i = 0; i < sizeof(deciding) / sizeof(deciding[0]); i++)
+		if (count_headers(req, deciding[i]) > 1)
+			return deciding[i];
+	return NULL;
+}
+
 /* Answers what is wrong with the request itself, whatever it asks for. */
 static bool is_malformed(struct admin *a, struct evhttp_request *req)
 {
 	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(req);
-	unsigned hosts = count_headers(req, "Host");
-	const char *problem = NULL;
+	const char *repeated = find_repeated(req), *problem = NULL;
+	char text[80];
 
-	if (hosts > 1)
-		problem = "the request has more than one Host header";
-	else if (!hosts && req->major == 1 && req->minor >= 1)
+	if (repeated) {
+		snprintf(text, sizeof(text), "the request has more than one %s header", repeated);
+		problem = text;
+	} else if (!admin_header(req, "Host") && req->major == 1 && req->minor >= 1)
 		problem = "the request has no Host header";
 	else if (!uri || evhttp_uri_get_scheme(uri) || evhttp_uri_get_host(uri))
 		problem = "the request's target must be a path; this is no proxy";

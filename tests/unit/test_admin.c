@@ -196,6 +196,27 @@ static void forged_reloads_are_refused(void **state)
 	assert_int_equal(d.reloads, 2);
 }
 
+/* Whichever of them would be taken: who stands in front may have looked at the other. */
+static void what_decides_stands_once(void **state)
+{
+	static const struct {
+		const char *twice, *message;
+	} cases[] = {
+		{RELOAD(HOST JSON "Origin: http://localhost\r\nOrigin: http://evil.example\r\n"),
+			"the request has more than one Origin header"},
+		{RELOAD(HOST JSON "content-type: text/plain\r\n"),
+			"the request has more than one Content-Type header"},
+		{RELOAD(HOST JSON "Authorization: Bearer x\r\nAuthorization: Bearer y\r\n"),
+			"the request has more than one Authorization header"},
+	};
+
+	start(NULL);
+	d.reload_at_once = true;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_string_equal(message_of(ask(cases[i].twice), 400), cases[i].message);
+	assert_int_equal(d.reloads, 0);
+}
+
 static void wait_for_reloads(int n)
 {
 	while (d.reloads < n)
@@ -757,6 +778,7 @@ int main(void)
 		TEST(unknown_paths_and_methods),
 		TEST(reload_answers),
 		TEST(forged_reloads_are_refused),
+		TEST(what_decides_stands_once),
 		TEST(several_reloads_wait),
 		TEST(client_leaves_during_a_reload),
 		TEST(stop_during_a_reload),
