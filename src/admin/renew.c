@@ -18,6 +18,9 @@
 #define STOPS       "lintel stops; an open order is gone on with when it starts again"
 #define UNREAD_MAX  (1 << 20) /* bytes of JSON lines that a client has not taken */
 
+/* Those who watch a renewal that hangs stay: the other half is for who wants an answer. */
+#define WATCHERS_MAX (CONNS_MAX / 2)
+
 /* Who watches: exactly one of `req` and `ws` is set. */
 struct watcher {
 	LIST_ENTRY(watcher) link;
@@ -41,6 +44,7 @@ static struct watcher *watcher_new(
 	w->a = a;
 	w->watch.event = event;
 	LIST_INSERT_HEAD(&a->watchers, w, link);
+	a->n_watchers++;
 	return w;
 }
 
@@ -49,7 +53,18 @@ static void watcher_free(struct watcher *w)
 	if (w->watching)
 		w->a->ops.unwatch(w->a->ops.arg, &w->watch);
 	LIST_REMOVE(w, link);
+	w->a->n_watchers--;
 	free(w);
+}
+
+static bool is_one_too_many(struct admin *a, struct evhttp_request *req)
+{
+	if (a->n_watchers < WATCHERS_MAX)
+		return false;
+	admin_answer_message(a, req, 503,
+		"too many watch a renewal already: try later, or start this one by a POST without "
+		"Accept, which does not wait");
+	return true;
 }
 
 /* ---- JSON lines ---- */
@@ -170,12 +185,12 @@ void post_renew(struct admin *a, struct evhttp_request *req)
 	}
 	switch (a->ops.may_renew(a->ops.arg, name)) {
 	case ASKED_STARTED:
-		if (lines) {
+		if (!lines) {
+			a->ops.renew(a->ops.arg, name, NULL);
+			admin_answer_message(a, req, 202, "the renewal has begun");
+		} else if (!is_one_too_many(a, req)) {
 			stream(a, req, name);
-			break;
 		}
-		a->ops.renew(a->ops.arg, name, NULL);
-		admin_answer_message(a, req, 202, "the renewal has begun");
 		break;
 	case ASKED_RUNNING: admin_answer_message(a, req, 409, IN_PROGRESS); break;
 	case ASKED_UNKNOWN: answer_unknown(a, req, name); break;
@@ -275,7 +290,7 @@ void get_renew(struct admin *a, struct evhttp_request *req)
 	asked = a->ops.may_renew(a->ops.arg, name);
 	if (asked == ASKED_UNKNOWN)
 		answer_unknown(a, req, name);
-	else
+	else if (!is_one_too_many(a, req))
 		open_ws(a, req, name, asked);
 	evhttp_clear_headers(&params);
 }

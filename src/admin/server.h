@@ -24,6 +24,7 @@ struct admin {
 	struct admin_ops ops;
 	LIST_HEAD(, waiting) waiting;  /* for the result of a reload */
 	LIST_HEAD(, watcher) watchers; /* of renewals */
+	unsigned n_watchers;
 };
 
 const char *admin_header(struct evhttp_request *req, const char *name); /* NULL = none */
