@@ -284,3 +284,26 @@ class Suite:
         api.fail(part, "drip")
         self.good(dns("dns present", NAME, VALUES[0], options={**self.options(api), "http_timeout": "500ms"}))
         self.good(dns("dns cleanup", NAME, VALUES[0]))
+
+
+class Paged:
+    """Beside Suite, of an API that lists at most 100 records a page, under the key `rows`; they are
+    kept in `api.ids`, {id: (name, value)}."""
+
+    rows = None
+
+    def foreign_id(self, number):
+        return number
+
+    def test_many_records_at_the_name(self, dns, api):
+        """Ours is on the list's second page."""
+        api.ids.update({self.foreign_id(i): (NAME, f"foreign-{i}") for i in range(100)})
+        for _ in range(2):
+            self.good(dns("dns present", NAME, VALUES[0]))
+        assert api.values(NAME) == [VALUES[0]]
+        self.good(dns("dns cleanup", NAME, VALUES[0]))
+        assert api.values(NAME) == [] and len(api.ids) == 100
+        del api.requests[:]
+        api.fail(self.steps["read"], lambda answer: Answer(200, {self.rows: [None] * 100}), times=-1)
+        assert "the list has no end" in self.bad(dns("dns present", NAME, VALUES[0]))
+        assert len([r for r in api.requests if self.steps["read"] in r]) == 20
