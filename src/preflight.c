@@ -1,6 +1,7 @@
 #include "preflight.h"
 
 #include <openssl/rand.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,22 @@
 #include "dns/provider.h"
 #include "offline.h"
 #include "start.h"
+
+/* Whether this user's right to write is that of who will start it: with `user` only root can, but
+ * for that user. */
+static bool would_start(const char *user)
+{
+	return !user || geteuid() == 0 || privileges_drop(user, NULL) == 0;
+}
+
+/* As it is made: before privileges are dropped. */
+static void check_state_dir(const struct conf *c, struct problems *p)
+{
+	struct error err;
+
+	if (would_start(c->user) && start_check_state_dir(c, &err) < 0)
+		conf_problem(p, c, c->places.state_dir, NULL, "%s", err.text);
+}
 
 /* As `user`, where that can be. */
 static void check_as_user(struct built *b, struct problems *p)
@@ -42,6 +59,7 @@ int preflight_files(const char *conf_file)
 	b.conf = conf_load_refused(conf_file, &p);
 	if (b.conf) {
 		log_configure(LOG_WARN, LOG_TEXT);
+		check_state_dir(b.conf, &p);
 		check_as_user(&b, &p);
 	}
 	for (size_t i = 0; i < p.n; i++)

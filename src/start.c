@@ -53,6 +53,19 @@ out:
 	return lock;
 }
 
+int start_check_state_dir(const struct conf *conf, struct error *err)
+{
+	char *path = mem_printf("%s/lock", conf->state_dir);
+	int rc = file_check_dirs(conf->state_dir, err);
+
+	if (rc == 0)
+		rc = file_check_write(FILE_OPENING_LOCK, path, err);
+	if (rc < 0)
+		error_prefix(err, "state_dir");
+	free(path);
+	return rc < 0 ? -1 : 0;
+}
+
 static int make_log(const char *what, const char *file, const struct conf *conf, struct error *err)
 {
 	int fd;

@@ -15,6 +15,8 @@ uint64_t start_fds_for_sessions(const struct conf *conf);
 
 /* Makes state_dir where it is missing and takes its lock: the descriptor, or -1. */
 int start_take_state_dir(const struct conf *conf, struct error *err);
+/* Whether it could, with the same sentence, and nothing is made. Who runs already is no reason. */
+int start_check_state_dir(const struct conf *conf, struct error *err);
 /* Makes the logs' files for the user that will write them. */
 int start_make_logs(const struct conf *conf, struct error *err);
 /* Gives the sockets that root has bound to the user, who will remove the unix ones, and may bind

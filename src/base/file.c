@@ -205,6 +205,11 @@ int file_write(const char *path, const void *data, size_t len, mode_t mode, stru
 	return file_sync_folder(path, err);
 }
 
+static int say_no_dir(const char *path, struct error *err)
+{
+	return error_set(err, "cannot make the directory %s: a file has that name", path);
+}
+
 static int make_dir(const char *path, mode_t mode, struct error *err)
 {
 	struct stat st;
@@ -217,11 +222,32 @@ static int make_dir(const char *path, mode_t mode, struct error *err)
 	if (errno != EEXIST)
 		return file_write_error(err, "cannot make the directory", path);
 	if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode))
-		return error_set(err, "cannot make the directory %s: a file has that name", path);
+		return say_no_dir(path, err);
 	return 0;
 }
 
-int file_make_dirs(const char *path, mode_t mode, struct error *err)
+/* What make_dir() would say; 1 = it, and what is to be in it, could be made. */
+static int check_dir(const char *path, mode_t mode, struct error *err)
+{
+	char *folder;
+	struct stat st;
+	int rc = 0;
+
+	if (stat(path, &st) == 0)
+		return S_ISDIR(st.st_mode) ? 0 : say_no_dir(path, err);
+	if (errno != ENOENT)
+		return file_write_error(err, "cannot make the directory", path);
+	folder = file_folder(path);
+	rc = faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) == 0
+		     ? 1
+		     : file_write_error(err, "cannot make the directory", path);
+	free(folder);
+	return rc;
+}
+
+/* One step for each directory on the way, until one says otherwise than 0. */
+static int walk(const char *path, mode_t mode,
+	int (*step)(const char *path, mode_t mode, struct error *err), struct error *err)
 {
 	char *copy = mem_strdup(path), *p = copy;
 	int rc = 0;
@@ -233,10 +259,40 @@ int file_make_dirs(const char *path, mode_t mode, struct error *err)
 		p += strcspn(p, "/");
 		kept = *p;
 		*p = '\0';
-		rc = make_dir(copy, mode, err);
+		rc = step(copy, mode, err);
 		*p = kept;
 	}
 	free(copy);
+	return rc;
+}
+
+int file_make_dirs(const char *path, mode_t mode, struct error *err)
+{
+	return walk(path, mode, make_dir, err);
+}
+
+int file_check_dirs(const char *path, struct error *err)
+{
+	return walk(path, 0, check_dir, err);
+}
+
+int file_check_write(const char *what, const char *path, struct error *err)
+{
+	char *folder = file_folder(path);
+	struct stat st;
+	int rc;
+
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+		errno = EISDIR;
+		rc = -1;
+	} else {
+		rc = faccessat(AT_FDCWD, path, W_OK, AT_EACCESS);
+		if (rc < 0 && errno == ENOENT)
+			rc = faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS);
+	}
+	if (rc < 0)
+		file_write_error(err, what, path);
+	free(folder);
 	return rc;
 }
 
@@ -256,7 +312,7 @@ int file_lock(const char *path, struct error *err)
 	ssize_t n;
 
 	if (fd < 0)
-		return file_write_error(err, "cannot open the lock file", path);
+		return file_write_error(err, FILE_OPENING_LOCK, path);
 	if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
 		n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
 		if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, (size_t)n, 0) != n) {

@@ -37,7 +37,15 @@ int file_sync_folder(const char *path, struct error *err);
 /* As mkdir -p: what is missing is made with exactly `mode`. */
 int file_make_dirs(const char *path, mode_t mode, struct error *err);
 
-/* The same for the folder that a file is to be in. */
+/* Whether it could, with the same sentence, and nothing is made: 0 = all are there, 1 = they could
+ * be made, -1. */
+int file_check_dirs(const char *path, struct error *err);
+
+/* Whether a file could be written to, or made where it is missing: the sentence of
+ * file_write_error(). */
+int file_check_write(const char *what, const char *path, struct error *err);
+
+/* As file_make_dirs() for the folder that a file is to be in. */
 int file_make_folder(const char *path, mode_t mode, struct error *err);
 
 /* The folder of `path`, "." for a bare name. Returns a new string. */
@@ -48,5 +56,6 @@ char *file_resolve(const char *folder, const char *path);
 /* Takes the lock on `path` (made 0600) and returns the descriptor that holds it, or -1 with a
  * sentence naming the process that has it. close() lets it go; so does the end of the process. */
 int file_lock(const char *path, struct error *err);
+#define FILE_OPENING_LOCK "cannot open the lock file" /* how its sentence begins */
 
 #endif

@@ -211,6 +211,23 @@ def test_check_reads_what_a_start_would(write, good, ca):
     assert "certificates[2]" in done.stderr
 
 
+@pytest.mark.parametrize("where", ["file", "lock"])
+def test_check_tells_a_state_dir_that_cannot_be(write, good, tmp_path, where):
+    """In the words of a start, which would refuse."""
+    (tmp_path / "file").touch()
+    (tmp_path / "state" / "lock").mkdir(parents=True)
+    path = write({**good, "state_dir": str(tmp_path / ("file/x" if where == "file" else "state"))})
+    line, column = (1 + n for n in place(path, '"state_dir"'))
+    done = proxy.command("check", "-c", path)
+    said = {
+        "file": f"cannot make the directory {tmp_path}/file: a file has that name",
+        "lock": f"cannot open the lock file {tmp_path}/state/lock: Is a directory",
+    }[where]
+    assert done.returncode == 1
+    assert done.stderr == f"{path}:{line}:{column + 13}: state_dir: {said}\n"
+    assert f"error state_dir: {said}\n" in proxy.command("run", "-c", path).stderr
+
+
 @pytest.mark.parametrize(
     "one, other",
     [

@@ -3,6 +3,7 @@ import os
 import pathlib
 import pwd
 import re
+import subprocess
 import tempfile
 
 import pytest
@@ -122,6 +123,29 @@ def test_user_who_may_not_write(run, config, tmp_path):
     said = start_fails(proxy.Lintel(tmp_path / "it", {**config, "user": "nobody"}))
     assert f"autocert: extra[1]: cannot make the directory {tmp_path}/x" in said
     assert "must have the right to write" in said
+
+
+@as_root
+def test_check_of_a_state_dir(config, tmp_path):
+    """As who starts it: root makes it for the user, who could not; the user alone is refused. A
+    stranger, whom no start would have, is told nothing of it. Nothing is made."""
+    as_nobody = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+    state = tmp_path / "closed" / "state"
+    state.parent.mkdir(mode=0o755)
+    config["tls"] = {}
+    for user, wrap, refused in (
+        ("nobody", [], False),
+        ("nobody", as_nobody, True),
+        (None, as_nobody, True),
+        ("daemon", as_nobody, False),
+    ):
+        more = {"user": user} if user else {}
+        daemon = proxy.Lintel(tmp_path / "it", {**config, "state_dir": str(state), **more})
+        command = [*wrap, proxy.LINTEL, "check", "-c", daemon.file]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        said = f": state_dir: cannot make the directory {state}: Permission denied: the user"
+        assert (done.returncode == 1) == (said in done.stderr) == refused, (user, wrap, done.stderr)
+    assert not state.exists()
 
 
 def test_unknown_user(config, tmp_path):

@@ -181,6 +181,37 @@ static void makes_what_is_missing(void **state)
 	assert_non_null(strstr(err.text, in_folder("a/file")));
 }
 
+/* With the sentence that making it would have, and makes nothing. */
+static void tells_what_could_be_made(void **state)
+{
+	const char *file = in_folder("check/file"), *lock = in_folder("check/lock");
+	struct error err = {0}, made;
+
+	assert_int_equal(file_check_dirs(in_folder("check/x/y"), &err), 1);
+	assert_int_equal(access(in_folder("check"), F_OK), -1);
+	assert_int_equal(file_make_dirs(in_folder("check"), 0755, &err), 0);
+	assert_int_equal(file_check_dirs(in_folder("check"), &err), 0);
+	assert_int_equal(file_check_write("cannot write", file, &err), 0);
+	assert_int_equal(access(file, F_OK), -1);
+	assert_string_equal(err.text, "");
+
+	assert_int_equal(file_write(file, "", 0, 0644, NULL), 0);
+	assert_int_equal(file_check_write("cannot write", file, &err), 0);
+	assert_int_equal(file_check_dirs(file, &err), -1);
+	assert_int_equal(file_make_dirs(file, 0755, &made), -1);
+	assert_string_equal(err.text, made.text);
+	assert_int_equal(file_check_dirs(in_folder("check/file/x"), &err), -1);
+	assert_string_equal(err.text, made.text);
+
+	assert_int_equal(file_check_write(FILE_OPENING_LOCK, in_folder("none/lock"), &err), -1);
+	assert_int_equal(file_lock(in_folder("none/lock"), &made), -1);
+	assert_string_equal(err.text, made.text);
+	assert_int_equal(file_make_dirs(lock, 0755, NULL), 0);
+	assert_int_equal(file_check_write(FILE_OPENING_LOCK, lock, &err), -1);
+	assert_int_equal(file_lock(lock, &made), -1);
+	assert_string_equal(err.text, made.text);
+}
+
 /* The lock is held by another process, which is named; it ends with that process. */
 static void second_process_is_refused(void **state)
 {
@@ -282,6 +313,7 @@ int main(void)
 		cmocka_unit_test(read_has_limits),
 		cmocka_unit_test(folders_and_resolving),
 		cmocka_unit_test(makes_what_is_missing),
+		cmocka_unit_test(tells_what_could_be_made),
 		cmocka_unit_test(second_process_is_refused),
 		cmocka_unit_test(write_errors_say_what_to_do),
 		cmocka_unit_test(lock_where_it_cannot_be),
