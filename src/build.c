@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "autocert/store.h"
@@ -80,6 +81,21 @@ static bool is_absent(const struct conf_autocert *a)
 	return !a->has_paths && (access(a->cert_path, F_OK) < 0 || access(a->key_path, F_OK) < 0);
 }
 
+/* What is in a state_dir that is missing will be in one that is the user's own. */
+static int check_folder_dry(const struct conf *c, const char *path, struct error *err)
+{
+	size_t len = strlen(c->state_dir);
+
+	if (strncmp(path, c->state_dir, len) == 0 && access(c->state_dir, F_OK) < 0)
+		return 0;
+	return store_would_check_folder(path, err);
+}
+
+static int check_folder(const struct conf *c, const char *path, bool dry, struct error *err)
+{
+	return dry ? check_folder_dry(c, path, err) : store_check_folder(path, err);
+}
+
 /* What an order will need: found now, by whoever changes the configuration, and not at night.
  * `dry`: nothing on disk is made or mended. */
 static void check_provider(
@@ -91,13 +107,11 @@ static void check_provider(
 		return;
 	if (conf_is_acme(a))
 		dns_provider_free(dns_provider_new(c, a, p));
-	if (dry)
-		return;
-	if (store_repair_pair(a->cert_path, a->key_path, &err) < 0)
+	if (!dry && store_repair_pair(a->cert_path, a->key_path, &err) < 0)
 		log_warn("autocert: %s: %s", a->name, err.text);
-	if (store_check_folder(a->cert_path, &err) < 0 ||
-		store_check_folder(a->key_path, &err) < 0 ||
-		(conf_is_acme(a) && store_check_folder(a->acme_key_path, &err) < 0))
+	if (check_folder(c, a->cert_path, dry, &err) < 0 ||
+		check_folder(c, a->key_path, dry, &err) < 0 ||
+		(conf_is_acme(a) && check_folder(c, a->acme_key_path, dry, &err) < 0))
 		conf_problem(p, c, a->place, NULL, "autocert: %s: %s", a->name, err.text);
 }
 

@@ -151,6 +151,17 @@ int store_check_folder(const char *path, struct error *err)
 	return rc;
 }
 
+int store_would_check_folder(const char *path, struct error *err)
+{
+	char *folder = file_folder(path);
+	int rc = file_check_dirs(folder, err);
+
+	if (rc == 0 && faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) < 0)
+		rc = file_write_error(err, "cannot write", path);
+	free(folder);
+	return rc < 0 ? -1 : 0;
+}
+
 int store_check_room(const char *path, struct error *err)
 {
 	char *folder = file_folder(path);

@@ -31,6 +31,9 @@ int store_repair_pair(const char *cert_path, const char *key_path, struct error 
 /* Whether a file could be made in the folder of `path`, which is made where it is missing. */
 int store_check_folder(const char *path, struct error *err);
 
+/* The same, with the same sentence, and nothing is made. */
+int store_would_check_folder(const char *path, struct error *err);
+
 /* Whether there is room in the folder of `path` for all that an order writes. */
 int store_check_room(const char *path, struct error *err);
 

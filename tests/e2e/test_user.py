@@ -120,9 +120,19 @@ def test_user_who_may_not_write(run, config, tmp_path):
     extra = {"domains": ["b.example"], "cert_path": f"{tmp_path}/x/b.crt", "key_path": "b.key"}
     config["tls"] = {}
     config["autocert"] = {"provider": "pseudo", "domains": ["a.example"], "extra": [extra]}
-    said = start_fails(proxy.Lintel(tmp_path / "it", {**config, "user": "nobody"}))
-    assert f"autocert: extra[1]: cannot make the directory {tmp_path}/x" in said
-    assert "must have the right to write" in said
+    daemon = proxy.Lintel(tmp_path / "it", {**config, "user": "nobody"})
+    for said in (proxy.command("check", "-c", daemon.file).stderr, start_fails(daemon)):
+        assert f"autocert: extra[1]: cannot make the directory {tmp_path}/x" in said
+        assert "must have the right to write" in said and "autocert: main" not in said
+    assert proxy.command("check", "-c", daemon.file).returncode == 1  # state_dir is there now
+    del config["autocert"]["extra"]
+    daemon.write({**config, "user": "nobody"})
+    assert proxy.command("check", "-c", daemon.file).returncode == 0
+    folder = daemon.dir / "state" / "certs"
+    folder.rmdir()
+    os.chown(folder.parent, 0, 0)
+    done = proxy.command("check", "-c", daemon.file)
+    assert done.returncode == 1 and f"autocert: main: cannot make the directory {folder}:" in done.stderr
 
 
 @as_root
