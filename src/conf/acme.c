@@ -67,20 +67,6 @@ void acme_load_options(
 		load_map(ld, options, "", a);
 }
 
-/* ---- checks ---- */
-
-void acme_check(struct option_loader *ld, const struct node *at, const struct conf_autocert *a)
-{
-	if (!a->email)
-		option_problem(ld, at,
-			"needs an email: the CA's account is made with it, and it is where the CA "
-			"writes to");
-	if (a->eab_kid && !a->eab_hmac)
-		option_problem(ld, at, "has an eab_kid without an eab_hmac: the CA gives both");
-	if (a->eab_hmac && !a->eab_kid)
-		option_problem(ld, at, "has an eab_hmac without an eab_kid: the CA gives both");
-}
-
 /* ---- what follows from the options ---- */
 
 static void resolve_paths(const struct option_loader *ld, struct conf_strings *paths)

@@ -11,8 +11,6 @@
  * dns/. */
 void acme_load_options(
 	struct option_loader *ld, const struct node *options, struct conf_autocert *a);
-/* Checks that hold for a certificate of an ACME CA. `at` is the provider's place. */
-void acme_check(struct option_loader *ld, const struct node *at, const struct conf_autocert *a);
 /* Account key, file names and fingerprint. `main` NULL: `a` is main; `ca_given`: ca_dir_url stands
  * in the file; the paths as written. */
 void acme_complete(const struct option_loader *ld, struct conf_autocert *a,

@@ -160,21 +160,46 @@ static void want_domains(struct option_loader *ld, const struct node *at, const 
 		option_problem(ld, at, "needs domains: the names to get a certificate for");
 }
 
+/* As a key or as its KEY_file. */
+static bool is_given(const struct item *items, size_t n, const char *key)
+{
+	const struct option *row = find_row(key);
+
+	while (n && find_row(items[n - 1].key->text) != row)
+		n--;
+	return n;
+}
+
+/* What an account of an ACME CA is made with. What is there, but wrong, was told of. */
+static void want_account(
+	struct option_loader *ld, const struct node *at, const struct item *items, size_t n)
+{
+	bool kid = is_given(items, n, "eab_kid"), hmac = is_given(items, n, "eab_hmac");
+
+	if (!is_given(items, n, "email"))
+		option_problem(ld, at,
+			"needs an email: the CA's account is made with it, and it is where the CA "
+			"writes to");
+	if (kid && !hmac)
+		option_problem(ld, at, "has an eab_kid without an eab_hmac: the CA gives both");
+	if (hmac && !kid)
+		option_problem(ld, at, "has an eab_hmac without an eab_kid: the CA gives both");
+}
+
 /* `main` NULL: it is main. */
 static void load_provider(struct option_loader *ld, const struct node *at, const struct item *items,
 	size_t n, size_t n_quiet, struct conf_autocert *a, const struct conf_autocert *main)
 {
 	char *cert_path = written_path(items, n, "cert_path");
 	char *key_path = written_path(items, n, "key_path");
-	size_t problems = ld->problems->n;
 
 	a->provider = (enum conf_provider) - 1; /* stays when the name is a wrong one */
 	option_load_items(ld, &schema_autocert, at, items, n, n_quiet, a);
 	if (a->provider != (enum conf_provider) - 1) {
 		load_options(ld, items, n, n_quiet, a);
 		want_domains(ld, at, items, n, a);
-		if (conf_is_acme(a) && ld->problems->n == problems)
-			acme_check(ld, at, a);
+		if (conf_is_acme(a))
+			want_account(ld, at, items, n);
 		acme_complete(ld, a, main, find_item(items, n, "ca_dir_url") != NULL, cert_path,
 			key_path);
 	}

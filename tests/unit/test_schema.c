@@ -445,7 +445,8 @@ static const struct {
 		":3:150: autocert.propagation.timeout: \"3\" has no unit: write 3s, or with ms, m, "
 		"h or d\n"
 		":3:163: autocert.propagation.servers[0]: is empty\n"
-		":3:11: autocert: needs domains: the names to get a certificate for\n"},
+		":3:11: autocert: needs domains: the names to get a certificate for\n"
+		":3:11: autocert: has an eab_hmac without an eab_kid: the CA gives both\n"},
 	{BASE "autocert: { provider: rfc2136, email: a@b.c, domains: [a.example], eab_kid: k, "
 	      "eab_hmac: Zh }\n", /* bits beyond the last byte */
 		":3:90: autocert.eab_hmac: is no base64url: letters, digits, - and _ as the CA "
@@ -592,6 +593,18 @@ static const struct {
 		":3:181: autocert.options.liftime: unknown key, did you mean \"lifetime\"?\n"},
 	{BASE "autocert: { provider: pseudo, domains: [a.b], options: [a] }\n",
 		":3:56: autocert.options: takes a map of keys, not a list\n"},
+	/* what is missing is told, whatever else is wrong; what is wrong is not missing */
+	{BASE "autocert: { provider: duckdns, domains: [a_b.c], eab_kid: x }\n",
+		":3:42: autocert.domains[0]: \"a_b.c\" is no DNS name: each label has 1 to 63 "
+		"letters, digits and inner hyphens\n"
+		":3:11: autocert: needs an email: the CA's account is made with it, and it is "
+		"where the CA writes to\n"
+		":3:11: autocert: has an eab_kid without an eab_hmac: the CA gives both\n"},
+	{BASE "autocert: { provider: duckdns, email: x, eab_hmac_file: /none, eab_kid: x }\n",
+		":3:39: autocert.email: \"x\" is no e-mail address\n"
+		":3:57: autocert.eab_hmac_file: /none does not exist: correct the path, or put the "
+		"file there\n"
+		":3:11: autocert: needs domains: the names to get a certificate for\n"},
 	/* extras: what main has wrong is told once */
 	{BASE "autocert:\n"
 	      "  provider: pseudo\n"
