@@ -206,6 +206,7 @@ static void unknown_key(
 	char shown[SHOW_MAX], word[SHOW_MAX], files[OPTION_MAX_ROWS][64];
 	const char *names[MAX_SUGGESTIONS], *near;
 	size_t n = 0, before, len;
+	bool from_file;
 
 	for (size_t i = 0; i < map->n; i++) {
 		names[n++] = map->rows[i].key;
@@ -229,6 +230,9 @@ static void unknown_key(
 		option_problem(ld, key, "a colon is missing behind this word");
 	else if (near)
 		option_problem(ld, key, "unknown key, did you mean \"%s\"?", near);
+	else if (option_find(map, "options", &from_file))
+		option_problem(
+			ld, key, "unknown key; what one provider alone takes stands in options");
 	else
 		option_problem(ld, key, "unknown key");
 	option_leave(ld, before);

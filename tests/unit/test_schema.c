@@ -605,6 +605,10 @@ static const struct {
 		":3:57: autocert.eab_hmac_file: /none does not exist: correct the path, or put the "
 		"file there\n"
 		":3:11: autocert: needs domains: the names to get a certificate for\n"},
+	{BASE "autocert: { provider: cloudflare, email: a@b.c, domains: [a], auth_token: a-secret "
+	      "}\n",
+		":3:63: autocert.auth_token: unknown key; what one provider alone takes stands in "
+		"options\n"},
 	/* extras: what main has wrong is told once */
 	{BASE "autocert:\n"
 	      "  provider: pseudo\n"
@@ -626,7 +630,9 @@ static const struct {
 		"or d\n"
 		":10:7: autocert.extra[2]: needs a cert_path and a key_path of its own\n"
 		":11:7: autocert.extra[3]: needs a cert_path and a key_path of its own\n"
-		":11:48: autocert.extra[3].foo: unknown key\n"
+		":11:48: autocert.extra[3].foo: unknown key; what one provider alone takes stands "
+		"in "
+		"options\n"
 		":11:7: autocert.extra[3]: the provider pseudo needs domains: the names to put "
 		"into its certificate\n"
 		":12:7: autocert.extra[4]: cannot have an extra of its own\n"
