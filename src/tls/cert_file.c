@@ -67,12 +67,10 @@ static int check_file(const char *path, const struct stat *st, struct error *err
 	return 0;
 }
 
-/* A certificate's file of its own may be read by anyone, unless a key lies in it all the same. */
-static int check_mode(
-	const char *path, const struct stat *st, bool for_key, const char *data, struct error *err)
+/* Certificates may be read by anyone, whatever the option that names their file. */
+static int check_mode(const char *path, const struct stat *st, const char *data, struct error *err)
 {
-	if (!(st->st_mode & S_IROTH) ||
-		(!for_key && !memmem(data, (size_t)st->st_size, "PRIVATE KEY-----", 16)))
+	if (!(st->st_mode & S_IROTH) || !memmem(data, (size_t)st->st_size, "PRIVATE KEY-----", 16))
 		return 0;
 	return error_set(err,
 		"%s holds a private key and everyone on this machine may read it (mode %04o): run "
@@ -106,8 +104,8 @@ static char *read_all(int fd, size_t size, const char *path, struct error *err)
 }
 
 /* One try: 1 when the file changed meanwhile. */
-static int try_read(const char *path, bool for_key, struct cert_text *out, struct cert_stamp *stamp,
-	struct error *err)
+static int try_read(
+	const char *path, struct cert_text *out, struct cert_stamp *stamp, struct error *err)
 {
 	struct cert_stamp after;
 	struct timespec now;
@@ -134,7 +132,7 @@ static int try_read(const char *path, bool for_key, struct cert_text *out, struc
 			goto out;
 		}
 	}
-	if (!data || check_mode(path, &st, for_key, data, err) < 0)
+	if (!data || check_mode(path, &st, data, err) < 0)
 		goto out;
 	*out = (struct cert_text){.label = path, .data = data, .len = stamp->size};
 	data = NULL;
@@ -148,11 +146,11 @@ out:
 	return rc;
 }
 
-static int read_file(const char *path, bool for_key, struct cert_text *out,
-	struct cert_stamp *stamp, struct error *err)
+static int read_file(
+	const char *path, struct cert_text *out, struct cert_stamp *stamp, struct error *err)
 {
 	for (int i = 0; i < READ_TRIES; i++) {
-		int rc = try_read(path, for_key, out, stamp, err);
+		int rc = try_read(path, out, stamp, err);
 
 		if (rc <= 0)
 			return rc;
@@ -174,9 +172,9 @@ static struct cert *load_once(
 	struct cert_text cert = {0}, key = {0};
 	struct cert *c = NULL;
 
-	if (read_file(cert_file, key_file == NULL, &cert, &stamps[0], err) < 0)
+	if (read_file(cert_file, &cert, &stamps[0], err) < 0)
 		goto out;
-	if (key_file && read_file(key_file, true, &key, &stamps[1], err) < 0)
+	if (key_file && read_file(key_file, &key, &stamps[1], err) < 0)
 		goto out;
 	c = cert_from_texts(&cert, key_file ? &key : NULL, err);
 out:

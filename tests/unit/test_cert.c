@@ -396,6 +396,10 @@ static void refuses_keys_that_all_may_read(void **state)
 	/* A key that lies in the certificate's file unused is open to all as well. */
 	assert_refused(file("stray.pem", join(cert, key, NULL), 0664), file("good.key", key, 0600),
 		"stray.pem holds a private key");
+	/* Whoever has taken the wrong file is told so, and of no key that is not there. */
+	assert_refused(cert_file, NULL, "pub.crt: there is no private key in it");
+	assert_refused(file("only.key", key, 0600), cert_file, "there is no certificate in it");
+	assert_refused(cert_file, cert_file, "pub.crt: there is no private key in it");
 }
 
 static void refuses_what_is_no_pem(void **state)
