@@ -81,12 +81,15 @@ static void check_trusted(struct check *c, size_t i)
 {
 	const struct conf_listen *l = &c->conf->listens[i];
 	bool is_unix = l->address.kind == ADDRESS_UNIX;
-	const struct node *one;
+	const struct node *one, *trusted;
 	char path[64];
+	bool told;
 
 	snprintf(path, sizeof(path), "listen[%zu]", i);
 	one = locate(c->root, path);
-	if (l->proxy_protocol && !l->trusted.n && !is_unix && l->address.text)
+	trusted = node_get(one, "trusted");
+	told = trusted && (trusted->kind != NODE_LIST || trusted->n); /* where it is wrong */
+	if (l->proxy_protocol && !l->trusted.n && !told && !is_unix && l->address.text)
 		problem(c, path,
 			"proxy_protocol needs `trusted`: the addresses of those who may say whose "
 			"connection it is, like [10.0.0.0/8]");

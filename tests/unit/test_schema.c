@@ -541,6 +541,17 @@ static const struct {
 		":4:29: listen[2].trusted: is of no use without proxy_protocol: true\n"
 		":6:56: listen[4].trusted: is of no use: whoever connects to a unix socket is "
 		"trusted, its folder says who can\n"},
+	{"listen:\n"
+	 "- { address: \":1\", proxy_protocol: true, trusted: [lb] }\n"
+	 "- { address: \":2\", proxy_protocol: true, trusted: 10.0.0.0/8 }\n"
+	 "- { address: \":3\", proxy_protocol: true, trusted: [] }\n"
+	 "routes: [{ hosts: [x], backends: [\"a:1\"] }]\n",
+		":2:52: listen[0].trusted[0]: \"lb\" is no block of IP addresses like "
+		"192.0.2.0/24\n"
+		":3:51: listen[1].trusted: takes a list, not a single value: begin each entry with "
+		"\"- \", or write [a, b]\n"
+		":4:3: listen[2]: proxy_protocol needs `trusted`: the addresses of those who may "
+		"say whose connection it is, like [10.0.0.0/8]\n"},
 	{"listen: [{ address: \":443\", proxy_protocol: v1, redirect: http }]\n"
 	 "routes: [{ hosts: [x], backends: [{ address: \"a:1\", weight: 0 }], balance: leastconn, "
 	 "health_check: { typ: tcp, rise: 0, interval: 5 } }]\n",
