@@ -5,7 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "acme/client.h"
 #include "autocert/store.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "dns/provider.h"
@@ -96,6 +98,22 @@ static int check_folder(const struct conf *c, const char *path, bool dry, struct
 	return dry ? check_folder_dry(c, path, err) : store_check_folder(path, err);
 }
 
+/* The roots that the CA is talked to by. */
+static void check_ca_certs(const struct conf *c, const struct conf_autocert *a, struct problems *p)
+{
+	struct error err;
+	size_t len;
+
+	for (size_t i = 0; i < a->ca_certs.n; i++) {
+		char *pem = file_read(a->ca_certs.v[i], ACME_ROOTS_MAX, &len, &err);
+
+		if (!pem)
+			conf_problem(p, c, a->place, NULL, "autocert: %s: ca_certs: %s", a->name,
+				err.text);
+		free(pem);
+	}
+}
+
 /* What an order will need: found now, by whoever changes the configuration, and not at night.
  * `dry`: nothing on disk is made or mended. */
 static void check_provider(
@@ -105,8 +123,10 @@ static void check_provider(
 
 	if (a->provider == PROVIDER_LOCAL)
 		return;
-	if (conf_is_acme(a))
+	if (conf_is_acme(a)) {
 		dns_provider_free(dns_provider_new(c, a, p));
+		check_ca_certs(c, a, p);
+	}
 	if (!dry && store_repair_pair(a->cert_path, a->key_path, &err) < 0)
 		log_warn("autocert: %s: %s", a->name, err.text);
 	if (check_folder(c, a->cert_path, dry, &err) < 0 ||

@@ -211,6 +211,24 @@ def test_check_reads_what_a_start_would(write, good, ca):
     assert "certificates[2]" in done.stderr
 
 
+def test_check_tells_of_roots_that_are_missing(write, good, tmp_path):
+    """Those for the CA: an order would need them, and no order runs while somebody looks. A start
+    says the same."""
+    good["autocert"] = {
+        "provider": "duckdns",
+        "options": {"token": "x"},
+        "email": "a@b.example",
+        "domains": ["a.example"],
+        "ca_dir_url": "https://127.0.0.1:1/",
+        "ca_certs": ["gone.pem", str(write("", "there.pem"))],
+    }
+    path = write(good)
+    said = f"autocert: main: ca_certs: {tmp_path}/state/gone.pem does not exist: correct the path"
+    for command in ("check", "run"):
+        done = proxy.command(command, "-c", path)
+        assert done.returncode == 1 and said in done.stderr and "there.pem" not in done.stderr
+
+
 @pytest.mark.parametrize("where", ["file", "lock"])
 def test_check_tells_a_state_dir_that_cannot_be(write, good, tmp_path, where):
     """In the words of a start, which would refuse."""
