@@ -49,6 +49,15 @@ static void complain(const char *conf_file, const struct address *a, const struc
 		fprintf(stderr, "does lintel run with %s?\n", conf_file);
 }
 
+static void complain_of_token(const char *conf_file, const struct conf_admin *admin)
+{
+	const char *why = admin->token ? "refuses the token of" : "wants a token, which is not in";
+
+	fprintf(stderr,
+		"lintel: the daemon at %s %s %s; was admin.token changed without a reload?\n",
+		admin->address.text, why, conf_file);
+}
+
 int ask_daemon(const char *conf_file, struct fetch_request *req, const char *path,
 	struct fetch_response *res)
 {
@@ -68,10 +77,7 @@ int ask_daemon(const char *conf_file, struct fetch_request *req, const char *pat
 	if (rc < 0)
 		complain(conf_file, &admin.address, &err);
 	if (rc == 0 && res->status == 401) {
-		fprintf(stderr,
-			"lintel: the daemon at %s refuses the token of %s; was admin.token changed "
-			"without a reload?\n",
-			admin.address.text, conf_file);
+		complain_of_token(conf_file, &admin);
 		fetch_response_clear(res);
 		rc = -1;
 	}

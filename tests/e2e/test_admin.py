@@ -196,6 +196,12 @@ def test_token(front):
     assert daemon.post("/api/v1/reload").status == 401
     assert daemon.post("/api/v1/reload", headers=bearer).status == 200
     assert proxy.command("status", "-c", daemon.file).returncode == 0
+    other = daemon.dir / "other.yaml"
+    for token, why in {", token: wrong": "refuses the token of", "": "wants a token, which is not in"}.items():
+        other.write_text(f"admin: {{ address: '{daemon.admin}'{token} }}\n")
+        done = proxy.command("status", "-c", other)
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"lintel: the daemon at {daemon.admin} {why} {other}; ")
     assert TOKEN not in daemon.get("/api/v1/status", headers=bearer).text
     assert TOKEN not in daemon.said()
 
