@@ -342,7 +342,7 @@ def documented():
     top = proxy.TOP
     manual = (top / "conf" / "lintel.yaml.5").read_text()
     return {
-        "README": re.search(r"```yaml\n(.*?)```", (top / "README.md").read_text(), re.S)[1],
+        "README": "".join(re.findall(r"```yaml\n(.*?)```", (top / "README.md").read_text(), re.S)),
         "manual": re.search(r"^\.Sh EXAMPLES\n.*?literal -offset indent\n(.*?)\.Ed", manual, re.S | re.M)[
             1
         ],
@@ -377,8 +377,10 @@ def test_documented_providers(write, good, name):
 
 @pytest.mark.parametrize("name", documented())
 def test_documented_configurations(write, name):
-    """Good, but for certificates that are not there."""
-    done = proxy.command("check", "-c", write(documented()[name]))
-    problems = [line for line in done.stderr.splitlines() if "does not exist" not in line]
+    """Good, but for certificates that are not there, and a state_dir that only root can make."""
+    env = {**os.environ, "TSIG_SECRET": "c2VjcmV0"}
+    done = proxy.command("check", "-c", write(documented()[name]), env=env)
+    excused = re.compile("does not exist|: state_dir: cannot .* /var/lib/lintel")
+    problems = [line for line in done.stderr.splitlines() if not excused.search(line)]
     assert not problems
     assert (done.returncode == 0) == (name == "demo.yaml")
