@@ -104,9 +104,10 @@ struct dns_provider *offline_open_dns(const struct conf *c, const struct conf_au
 
 /* ---- dns ---- */
 
-static void say(void *arg, const char *text)
+static void say(void *arg, enum dns_progress what, const char *text)
 {
 	(void)arg;
+	(void)what;
 	printf("%s\n", text);
 	fflush(stdout);
 }

@@ -72,9 +72,11 @@ int preflight_files(const char *conf_file)
 	return bad;
 }
 
-static void say_dns(void *arg, const char *text)
+static void say_dns(void *arg, enum dns_progress what, const char *text)
 {
+	(void)what;
 	printf("%s: DNS: %s\n", (const char *)arg, text);
+	fflush(stdout); /* it may be some time until the next line */
 }
 
 /* A record at the place of each challenge, seen by every name server, and removed again. */

@@ -196,6 +196,7 @@ static int meet_challenges(struct run *r, struct acme_challenge *v, size_t n, st
 		return error_prefix(err, "DNS-01 by %s",
 			r->dns ? dns_provider_name(r->dns) : "the DNS provider");
 	}
+	run_say(r, STEP_WAITING, LOG_INFO, "waiting for the CA to look at the TXT records");
 	if (acme_challenges_meet(r->acme, v, n, err) < 0) {
 		ca_failed(r);
 		return -1;
@@ -255,6 +256,7 @@ static int finalize(struct run *r, struct acme_order *o, EVP_PKEY *key, struct e
 	uint8_t *csr = acme_csr_make(key, &r->domains, &len, err);
 	int rc = -1;
 
+	run_say(r, STEP_WAITING, LOG_INFO, "waiting for the CA to issue the certificate");
 	if (csr && acme_order_finalize(r->acme, o, csr, len, err) < 0)
 		ca_failed(r);
 	else if (csr)

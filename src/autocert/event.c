@@ -5,6 +5,7 @@ static const char *const step_names[] = {
 	[STEP_ACCOUNT] = "account",
 	[STEP_ORDER] = "order",
 	[STEP_TXT_SET] = "txt_set",
+	[STEP_WAITING] = "waiting",
 	[STEP_SEEN] = "seen",
 	[STEP_VALIDATED] = "validated",
 	[STEP_CLEANED] = "cleaned",

@@ -10,6 +10,7 @@ enum autocert_step {
 	STEP_ACCOUNT,   /* the account is known to the CA */
 	STEP_ORDER,     /* placed, or gone on with */
 	STEP_TXT_SET,   /* the records of the challenges are out */
+	STEP_WAITING,   /* for name servers, or the CA */
 	STEP_SEEN,      /* one name server has them all */
 	STEP_VALIDATED, /* the CA has seen them too */
 	STEP_CLEANED,   /* the records are gone */

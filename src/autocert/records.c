@@ -9,9 +9,10 @@
 
 #define DAY_S 86400
 
-static void on_dns(void *arg, const char *text)
+static void on_dns(void *arg, enum dns_progress what, const char *text)
 {
-	run_say(arg, STEP_SEEN, LOG_INFO, "%s", text);
+	run_say(arg, what == DNS_SEEN ? STEP_SEEN : STEP_WAITING,
+		what == DNS_STILL ? LOG_DEBUG : LOG_INFO, "%s", text);
 }
 
 static struct dns_job dns_job(struct run *r)

@@ -47,15 +47,21 @@ void dns_provider_hash(const struct dns_provider *p, unsigned char hash[32]);
  * wrong with the options is dns_provider_new()'s to tell. */
 int dns_start_programs(const struct conf *c, const char *user, struct error *err);
 
+/* Of dns_wait(). */
+enum dns_progress {
+	DNS_WAITING, /* for which records, and which name servers do not have them (yet) */
+	DNS_STILL,   /* the same, when nothing has changed for a while */
+	DNS_SEEN,    /* "ns1.example.org has all 2 records of zone example.org" */
+};
+
 struct dns_job {
 	const struct dns_provider *provider;
 	const struct conf_autocert *autocert; /* resolvers, propagation */
 	/* A deadline of 0 = half a minute for each call, and what propagation.timeout says for
 	 * dns_wait(). */
 	struct limits limits;
-	/* Progress of dns_wait(): "ns1.example.org has all 2 records of zone example.org". NULL =
-	 * nobody listens. */
-	void (*say)(void *arg, const char *text);
+	/* NULL = nobody listens. */
+	void (*say)(void *arg, enum dns_progress what, const char *text);
 	void *arg;
 };
 

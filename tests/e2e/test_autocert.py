@@ -191,6 +191,34 @@ def test_lag(run, testbed, figure):
     assert bed.leftovers() == ""
 
 
+def test_waiting_is_told(run, testbed):
+    """Who renews by hand sees what is waited for, which servers have it and which are behind; the
+    log says the same."""
+    bed = testbed("--lag", 6)
+    first, behind = bed.dns_server, bed.validation_dns
+    wait = {"servers": [first, behind], "interval": "100ms"}
+    config = configure(bed)
+    config["autocert"] = bed.autocert(["example.test"], propagation=wait)
+    daemon = run(config)  # the one that is behind has just been brought up to date
+    testbeds.forget_account(daemon)
+    done = proxy.command("renew", "main", "-c", daemon.file)
+    assert done.returncode == 0, done.stderr
+    told = [line.split(None, 1)[1] for line in done.stdout.splitlines()]
+    steps = [line.split()[0] for line in told]
+    at = steps.index("waiting")
+    assert steps[at - 1] == "txt_set"
+    record = "the TXT record of _acme-challenge.example.test to be on"
+    assert told[at] == f"waiting   main: waiting up to 60 s for {record} {first}, {behind}"
+    assert told[at + 1] == f"seen      main: {first} has the record of zone example.test"
+    assert told[at + 2].startswith("waiting   main: still waiting after ")
+    assert f" for {record} {behind}: {behind} " in told[at + 2]
+    assert told[at + 3] == f"seen      main: {behind} has the record of zone example.test"
+    assert told[at + 4] == "waiting   main: waiting for the CA to look at the TXT records"
+    assert steps[at + 5 :] == ["validated", "cleaned", "waiting", "issued", "swapped"]
+    for line in told[at : at + 5]:
+        daemon.says(f"info  autocert: {line[10:]}")
+
+
 def test_external_account(run, testbed):
     """Refused without eab_kid and eab_hmac, with what to do; got with them, by a reload."""
     bed = testbed("--eab")

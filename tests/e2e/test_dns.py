@@ -355,6 +355,21 @@ def blackhole():
     server.close()
 
 
+def test_silent_server_is_waited_for(bed, dns, blackhole):
+    """While nothing changes it is told again what is waited for, and why."""
+    wait = {"servers": [bed.dns_server, blackhole.address], "timeout": "11s"}
+    done = dns(bed, "present", NAME, "x", propagation=wait)
+    bad(done)
+    waiting = [line for line in done.stdout.splitlines() if "waiting" in line]
+    record = f"for the TXT record of {NAME} to be on"
+    assert waiting[0] == f"waiting up to 11 s {record} {bed.dns_server}, {blackhole.address}"
+    still = re.escape(f"{record} {blackhole.address}: name server {blackhole.address}")
+    for line in waiting[1:]:
+        assert re.match(rf"still waiting after \d+ s {still}: no answer in time", line), line
+    assert len(waiting) == 3
+    good(dns(bed, "cleanup", NAME, "x"))
+
+
 def test_silent_resolver(bed, dns, blackhole):
     """Costs its time-outs once a question, and then the next one is asked."""
     good(dns(bed, "present", NAME, "x", resolvers=[blackhole.address, bed.dns_server]))

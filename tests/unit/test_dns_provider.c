@@ -90,14 +90,14 @@ struct fixture {
 	struct dns_provider *provider;
 	struct dns_job job;
 	struct error err;
-	char said[400];
+	char said[3][400]; /* the last of each kind */
 };
 
-static void on_say(void *arg, const char *text)
+static void on_say(void *arg, enum dns_progress what, const char *text)
 {
 	struct fixture *f = arg;
 
-	snprintf(f->said, sizeof(f->said), "%s", text);
+	snprintf(f->said[what], sizeof(f->said[what]), "%s", text);
 }
 
 static void begin(struct fixture *f)
@@ -289,7 +289,11 @@ static void waits(void **state)
 		assert_int_equal(dns_wait(&f.job, &t, 1, &f.err), 0);
 		assert_int_equal(f.z.looks, 4);
 		snprintf(want, sizeof(want), "%s has the record of zone one.test", f.z.server.text);
-		assert_string_equal(f.said, want);
+		assert_string_equal(f.said[DNS_SEEN], want);
+		snprintf(want, sizeof(want),
+			"waiting up to 10 s for the TXT record of _a.one.test to be on %s",
+			f.z.server.text);
+		assert_string_equal(f.said[DNS_WAITING], want);
 		dns_txts_clear(&t, 1);
 		end(&f);
 	}
