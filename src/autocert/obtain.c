@@ -249,6 +249,11 @@ static void decide(struct run *r, const struct error *broken, struct error *why)
 		error_set(why, "the certificate is not of this CA");
 		return;
 	}
+	if (conf_is_acme(r->a) && pseudo_has_issued(r->o->conf->state_dir, c)) {
+		out->why = WHY_ISSUER;
+		error_set(why, "the certificate is of the pseudo CA");
+		return;
+	}
 	if (c->not_before > now) {
 		run_say(r, STEP_NOTE, LOG_WARN,
 			"the certificate is not valid before %s: is the clock of this machine "

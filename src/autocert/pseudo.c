@@ -277,6 +277,26 @@ bool pseudo_is_issuer(const struct pseudo *p, const struct cert *c)
 	return good;
 }
 
+bool pseudo_has_issued(const char *state_dir, const struct cert *c)
+{
+	char *cert_path = mem_printf("%s/pseudo/ca.crt", state_dir);
+	char *key_path = mem_printf("%s/pseudo/ca.key", state_dir);
+	struct pseudo p = {0};
+	struct error err;
+	bool issued = false;
+
+	if (access(cert_path, F_OK) == 0)
+		p.cert = load_ca(cert_path, key_path, &p.parsed, &err);
+	if (p.cert) {
+		issued = pseudo_is_issuer(&p, c);
+		cert_parsed_clear(&p.parsed);
+		cert_unref(p.cert);
+	}
+	free(cert_path);
+	free(key_path);
+	return issued;
+}
+
 int pseudo_mint(const struct pseudo *p, const struct conf_autocert *a, char **cert_text,
 	char **key_text, struct error *err)
 {

@@ -16,6 +16,8 @@ struct pseudo; /* the CA, opened for one job */
 struct pseudo *pseudo_open(const char *state_dir, struct error *err);
 void pseudo_close(struct pseudo *p); /* NULL is fine */
 bool pseudo_is_issuer(const struct pseudo *p, const struct cert *c);
+/* The same of the CA of this state_dir, where there is one: none is made. */
+bool pseudo_has_issued(const char *state_dir, const struct cert *c);
 /* A certificate by `a`'s domains, key type and lifetime, with its key, as PEM: new strings, the
  * second for key_pem_free(). */
 int pseudo_mint(const struct pseudo *p, const struct conf_autocert *a, char **cert_text,

@@ -9,7 +9,7 @@
 enum schedule_why {
 	WHY_MISSING, /* there is no usable pair of files */
 	WHY_NAMES,   /* the certificate lacks a configured domain */
-	WHY_ISSUER,  /* pseudo: it is not of this CA */
+	WHY_ISSUER,  /* it is of the pseudo CA, or of another one where that is wanted */
 	WHY_FORCED,  /* somebody asked for it */
 	WHY_ARI,     /* the CA suggests it */
 	WHY_AGE,     /* less than a month, or a third of its life (a half, when short), is left */

@@ -96,6 +96,24 @@ def test_a_certificate_of_somebody_is_left_alone(run, ca, tmp_path):
     assert ca.count("newOrder") == 0
 
 
+def test_from_pseudo_to_a_ca(run, ca):
+    """Who has tried it out with the pseudo CA gets a certificate that clients trust with the first
+    reload that names a real one, not when the other is old."""
+    config = configure(ca)
+    real = config["autocert"]
+    daemon = run({**config, "autocert": {"provider": "pseudo", "domains": real["domains"]}})
+    assert "pseudo" in daemon.get("/api/v1/certs").json["certificates"][0]["issuer"]
+    daemon.change(autocert=real)
+    daemon.reload()
+    daemon.says("the certificate is of the pseudo CA")
+    proxy.wait_until(
+        "a certificate of the CA",
+        lambda: "Pebble" in daemon.get("/api/v1/certs").json["certificates"][0]["issuer"],
+    )
+    ca.bed.verify(daemon.dir / "state/certs/cert.crt", real["domains"])
+    assert ca.orders() == 1
+
+
 @pytest.mark.parametrize("end", [-DAY, DAY], ids=["expired", "old"])
 def test_a_reload_within_the_wait(run, ca, tmp_path, end):
     """The wait after a failure goes on, in peace, and costs no order."""
