@@ -16,7 +16,7 @@ struct run { /* one look at one provider, in a job thread */
 	struct conf *conf; /* what `autocert` is part of */
 	const struct conf_autocert *autocert;
 	struct stop stop;
-	bool forced, first;
+	bool forced, first, fresh;
 	struct obtained out;
 };
 
@@ -156,6 +156,7 @@ static void run_it(struct job *job)
 			   .stop = &run->stop,
 			   .forced = run->forced,
 			   .first = run->first,
+			   .fresh = run->fresh,
 			   .say = on_said,
 			   .arg = run},
 		&run->out);
@@ -240,6 +241,7 @@ static void start_run(struct autocert *ac, struct provider *p)
 	run->autocert = p->conf;
 	run->forced = p->forced;
 	run->first = !p->looked;
+	run->fresh = p->again;
 	if (!jobs_submit(ac->jobs, &run->job)) { /* the next tick tries again */
 		stop_clear(&run->stop);
 		conf_unref(run->conf);

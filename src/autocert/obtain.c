@@ -234,7 +234,7 @@ static void decide(struct run *r, const struct error *broken, struct error *why)
 	out->renew_at = 0;
 	if (!c) {
 		out->why = WHY_MISSING;
-		error_set(why, "there is no certificate yet: %s", broken->text);
+		error_set(why, "%s", broken->text);
 		return;
 	}
 	for (size_t i = 0; i < r->a->domains.n; i++) {
@@ -316,6 +316,17 @@ static bool may_try(const struct run *r)
 	return !s->failure && (s->order_url || s->attempts <= 1);
 }
 
+/* Why nothing happens, for who has just started lintel or reloaded it. */
+static void tell_wait(const struct run *r, const struct error *reason)
+{
+	const struct state *s = r->state;
+	char date[CLOCK_RFC3339_SIZE];
+
+	run_say(r, STEP_NOTE, LOG_WARN, "%s; tried again %s, after a failure%s%s", reason->text,
+		clock_rfc3339(date, s->retry_at, -1), s->failure ? ": " : "",
+		s->failure ? s->failure : "");
+}
+
 static void obtain(struct run *r, const struct error *reason)
 {
 	char names[300];
@@ -357,11 +368,17 @@ static void plan(struct run *r)
 
 static struct cert *load(struct run *r, struct error *broken)
 {
+	struct cert *c;
+
 	if (access(r->a->cert_path, F_OK) < 0 && access(r->a->key_path, F_OK) < 0) {
-		error_set(broken, "%s does not exist", r->a->cert_path);
+		error_set(
+			broken, "there is no certificate yet: %s does not exist", r->a->cert_path);
 		return NULL;
 	}
-	return cert_load(r->a->cert_path, r->a->key_path, broken);
+	c = cert_load(r->a->cert_path, r->a->key_path, broken);
+	if (!c)
+		error_prefix(broken, "the certificate cannot be used");
+	return c;
 }
 
 void obtain_run(const struct obtain *o, struct obtained *out)
@@ -403,6 +420,8 @@ void obtain_run(const struct obtain *o, struct obtained *out)
 		r.wanted = clock_wall_s() >= out->renew_at;
 		if ((r.wanted || r.state->order_url) && may_try(&r))
 			obtain(&r, &why);
+		else if (r.wanted && o->fresh)
+			tell_wait(&r, &why);
 	}
 	plan(&r);
 	acme_free(r.acme);

@@ -17,6 +17,7 @@ struct obtain {
 	const struct stop *stop;
 	bool forced; /* whatever is there, and however short ago it failed */
 	bool first;  /* of this process: an order that is open is gone on with at once */
+	bool fresh;  /* after a start or a reload: what is not done now, though wanted, is told */
 	void (*say)(void *arg, enum autocert_step step, enum log_level level, const char *text);
 	void *arg;
 };

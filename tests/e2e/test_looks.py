@@ -114,6 +114,25 @@ def test_from_pseudo_to_a_ca(run, ca):
     assert ca.orders() == 1
 
 
+def test_files_that_cannot_be_used(run, ca):
+    """What is wrong with them is said, and that nothing is tried within the wait after a failure."""
+    daemon = run(configure(ca))
+    (daemon.dir / "state/certs/priv.key").unlink()
+    ca.before = lambda kind, number: mockca.problem("rateLimited", "too many", 429, Retry_After=7200)
+    daemon.reload()
+    broken = r"the certificate cannot be used: \S+priv\.key does not exist"
+    daemon.wait_log(rf"info  autocert: main: getting a certificate for example\.test: {broken}")
+    daemon.says(" failed: ")
+    told = rf"warn  autocert: main: {broken}.*; tried again \S+, after a failure: .*too many"
+    daemon.reload()
+    daemon.wait_log(told)
+    daemon.stop()
+    daemon.ready = "healthz"
+    daemon.start()
+    daemon.wait_log(told, 2)
+    assert "there is no certificate yet" not in daemon.said().partition("is served")[2]
+
+
 @pytest.mark.parametrize("end", [-DAY, DAY], ids=["expired", "old"])
 def test_a_reload_within_the_wait(run, ca, tmp_path, end):
     """The wait after a failure goes on, in peace, and costs no order."""
