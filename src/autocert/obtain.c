@@ -327,6 +327,22 @@ static void tell_wait(const struct run *r, const struct error *reason)
 		s->failure ? s->failure : "");
 }
 
+/* One that another CA has issued is kept until it is old: that of a test, say. */
+static void tell_other_ca(const struct run *r)
+{
+	const struct state *s = r->state;
+	const struct cert *c = r->out->cert;
+	char date[CLOCK_RFC3339_SIZE];
+
+	if (c && s->obtained_ca && c->not_after == s->obtained_until &&
+		strcmp(s->obtained_ca, r->a->ca_dir_url) != 0)
+		run_say(r, STEP_NOTE, LOG_WARN,
+			"the certificate is of another CA, %s, and is kept until %s: `lintel "
+			"renew %s` gets one of %s now",
+			s->obtained_ca, clock_rfc3339(date, r->out->renew_at, -1), r->a->name,
+			r->a->ca_dir_url);
+}
+
 static void obtain(struct run *r, const struct error *reason)
 {
 	char names[300];
@@ -422,6 +438,8 @@ void obtain_run(const struct obtain *o, struct obtained *out)
 			obtain(&r, &why);
 		else if (r.wanted && o->fresh)
 			tell_wait(&r, &why);
+		else if (o->fresh && conf_is_acme(r.a))
+			tell_other_ca(&r);
 	}
 	plan(&r);
 	acme_free(r.acme);

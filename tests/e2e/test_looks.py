@@ -114,6 +114,24 @@ def test_from_pseudo_to_a_ca(run, ca):
     assert ca.orders() == 1
 
 
+def test_another_ca_is_told(run, ca):
+    """A certificate of another CA is kept until it is old; how to get one now is said."""
+    other = mockca.MockCA(ca.bed)
+    daemon = run(configure(ca))
+    before = ca.orders()
+    daemon.change(autocert=mockca.autocert(other, ["example.test"]))
+    daemon.reload()
+    daemon.wait_log(
+        rf"warn  autocert: main: the certificate is of another CA, {re.escape(ca.directory)}, and is "
+        rf"kept until \S+: `lintel renew main` gets one of {re.escape(other.directory)} now"
+    )
+    assert ca.orders() == before
+    assert proxy.command("renew", "main", "-c", daemon.file).returncode == 0
+    daemon.reload()
+    assert daemon.said().count("the certificate is of another CA") == 1
+    other.close()
+
+
 def test_files_that_cannot_be_used(run, ca):
     """What is wrong with them is said, and that nothing is tried within the wait after a failure."""
     daemon = run(configure(ca))
