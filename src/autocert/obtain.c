@@ -102,7 +102,9 @@ static void interrupt(struct run *r)
 	}
 	run_save_or_warn(r);
 	run_say(r, STEP_NOTE, LOG_INFO, "stopped%s",
-		s->order_url ? "; the open order is gone on with later" : "");
+		s->order_url ? "; the open order is gone on with later, unless the configuration "
+			       "is another one then"
+			     : "");
 }
 
 static void decide(struct run *r, const struct error *broken, struct error *why);
@@ -197,8 +199,12 @@ static void lift_if_changed(struct run *r)
 	s->attempts = s->unreachable = 0;
 	s->failed_at = s->retry_at = 0;
 	run_set_failure(r, NULL);
-	if (s->order_url)
+	if (s->order_url) {
+		run_say(r, STEP_NOTE, LOG_INFO,
+			"the order %s is given up: the configuration is another one now",
+			s->order_url);
 		run_forget_order(r);
+	}
 	/* They may be another provider's, to whom the names say enough. */
 	for (size_t i = 0; i < s->n_txts; i++) {
 		free(s->txts[i].handle);

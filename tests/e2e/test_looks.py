@@ -4,6 +4,7 @@ import json
 import pathlib
 import re
 import signal
+import threading
 import time
 
 import pytest
@@ -149,6 +150,24 @@ def test_files_that_cannot_be_used(run, ca):
     daemon.start()
     daemon.wait_log(told, 2)
     assert "there is no certificate yet" not in daemon.said().partition("is served")[2]
+
+
+def test_an_order_of_before_is_given_up(run, ca):
+    """A reload that changes what an order was placed for ends it, and says so."""
+    daemon = run(configure(ca))
+    testbeds.forget_account(daemon)
+    gate = threading.Event()
+    ca.before = lambda kind, number: gate.wait(30) and None if kind == "challenge" else None
+    orders = ca.orders()
+    assert daemon.post("/api/v1/cert/renew", "{}").status == 202
+    daemon.wait_log("waiting for the CA to look", 2)
+    daemon.change(autocert=mockca.autocert(ca, ["example.test", "b.example.test"]))
+    daemon.reload()
+    gate.set()
+    daemon.says("unless the configuration is another one then")
+    daemon.wait_log(r"the order \S+ is given up: the configuration is another one now")
+    daemon.wait_log("is served", 2)
+    assert ca.orders() == orders + 2
 
 
 @pytest.mark.parametrize("end", [-DAY, DAY], ids=["expired", "old"])
