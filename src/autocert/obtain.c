@@ -260,16 +260,10 @@ static void decide(struct run *r, const struct error *broken, struct error *why)
 		error_set(why, "the certificate is of the pseudo CA");
 		return;
 	}
-	if (c->not_before > now) {
-		run_say(r, STEP_NOTE, LOG_WARN,
-			"the certificate is not valid before %s: is the clock of this machine "
-			"right?",
-			clock_rfc3339(date, c->not_before, -1));
-		if (r->pseudo) {
-			out->why = WHY_AGE;
-			error_set(why, "the certificate is not valid yet");
-			return;
-		}
+	if (c->not_before > now && r->pseudo) {
+		out->why = WHY_AGE;
+		error_set(why, "the certificate is not valid yet");
+		return;
 	}
 	out->renew_at = schedule_renew_at(c->not_before, c->not_after,
 		r->pseudo || !ca_ari_is_of(r->state, c) ? 0 : r->state->ari_drawn, &out->why);
@@ -320,6 +314,18 @@ static bool may_try(const struct run *r)
 	/* Cut off, without a failure: what is open is gone on with, and a first attempt that was
 	 * cut off before the CA's answer is made again. */
 	return !s->failure && (s->order_url || s->attempts <= 1);
+}
+
+static void warn_of_clock(const struct run *r)
+{
+	const struct cert *c = r->out->cert;
+	char date[CLOCK_RFC3339_SIZE];
+
+	if (c && c->not_before > clock_wall_s())
+		run_say(r, STEP_NOTE, LOG_WARN,
+			"the certificate is not valid before %s: is the clock of this machine "
+			"right?",
+			clock_rfc3339(date, c->not_before, -1));
 }
 
 /* Why nothing happens, for who has just started lintel or reloaded it. */
@@ -434,6 +440,7 @@ void obtain_run(const struct obtain *o, struct obtained *out)
 			succeed(&r);
 		if (!r.state->order_url)
 			records_clean_up(&r, RECORDS_MS);
+		warn_of_clock(&r);
 		decide(&r, &broken, &why);
 		if (ari_due(&r) <= clock_wall_s()) {
 			ca_ask_ari(&r);

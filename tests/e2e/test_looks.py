@@ -115,6 +115,17 @@ def test_from_pseudo_to_a_ca(run, ca):
     assert ca.orders() == 1
 
 
+def test_a_clock_that_is_behind(run, ca, tmp_path):
+    """A certificate of the future is kept, and told once a look."""
+    put_pair(tmp_path / "lintel0", ["example.test"], DAY, 80 * DAY)
+    daemon = run(configure(ca))
+    told = "autocert: main: the certificate is not valid before "
+    daemon.says(told)
+    assert rests(daemon)
+    assert daemon.said().count(told) == 1
+    assert ca.count("newOrder") == 0
+
+
 def test_another_ca_is_told(run, ca):
     """A certificate of another CA is kept until it is old; how to get one now is said."""
     other = mockca.MockCA(ca.bed)
