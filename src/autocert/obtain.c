@@ -273,8 +273,11 @@ static void decide(struct run *r, const struct error *broken, struct error *why)
 		if (out->renew_at < again_at && schedule_is_waiting(s->obtained_at, again_at, now))
 			out->renew_at = again_at;
 	}
-	error_set(why, "the certificate ends %s (%s)", clock_rfc3339(date, c->not_after, -1),
-		schedule_why_text(out->why));
+	clock_rfc3339(date, c->not_after, -1);
+	if (c->not_after <= now)
+		error_set(why, "the certificate has ended %s", date);
+	else
+		error_set(why, "the certificate ends %s (%s)", date, schedule_why_text(out->why));
 	if (r->forced) {
 		out->renew_at = 0;
 		out->why = WHY_FORCED;

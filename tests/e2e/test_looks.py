@@ -190,8 +190,11 @@ def test_a_reload_within_the_wait(run, ca, tmp_path, end):
     put_pair(tmp_path / "lintel0", ["example.test"], -80 * DAY, end)
     daemon = run(configure(ca), ready="healthz")
     wait_failed(daemon)
+    ends = r"has ended \S+" if end < 0 * DAY else r"ends \S+ \(its age\)"
+    daemon.wait_log(rf"getting a certificate for example\.test: the certificate {ends}$")
     assert rests(daemon)
     assert daemon.post("/api/v1/reload").status == 200
+    daemon.wait_log(rf"the certificate {ends}; tried again \S+, after a failure: .*rateLimited")
     assert rests(daemon)
     assert ca.count("newOrder") == 1
 
