@@ -347,6 +347,27 @@ static void keeps_what_an_extra_does_not_change(void **state)
 	conf_unref(c);
 }
 
+/* Who has an account has it by its key, wherever that lies. */
+static void an_extra_of_the_same_ca_has_mains_account(void **state)
+{
+	struct conf *c = load(BASE "autocert:\n"
+				   "  provider: rfc2136\n"
+				   "  email: a@b.c\n"
+				   "  domains: [a.example]\n"
+				   "  acme_key_path: of/old.key\n"
+				   "  options: { nameserver: ns }\n"
+				   "  extra:\n"
+				   "  - { cert_path: 1.crt, key_path: 1.key }\n"
+				   "  - { cert_path: 2.crt, key_path: 2.key, ca_dir_url: "
+				   "'https://ca.example/dir' }\n");
+	const struct conf_autocert *a = c->providers;
+
+	assert_non_null(strstr(a[0].acme_key_path, "/of/old.key"));
+	assert_string_equal(a[1].acme_key_path, a[0].acme_key_path);
+	assert_null(strstr(a[2].acme_key_path, "/of/old.key"));
+	conf_unref(c);
+}
+
 static void assert_server_tls(const struct conf_server *servers)
 {
 	assert_false(servers[0].tls.set);
@@ -538,13 +559,14 @@ static void resolves_paths(void **state)
 	free(real);
 }
 
-static void assert_token(const char *content, const char *want, const char *refusal)
+static void assert_token_of(const char *content, size_t len, const char *want, const char *refusal)
 {
 	char path[80], text[256], why[256];
+	struct error err;
 	struct conf *c;
 
 	snprintf(path, sizeof(path), "%s/token", conffile_folder);
-	conffile_write(path, content);
+	assert_int_equal(file_write(path, content, len, 0600, &err), 0);
 	snprintf(text, sizeof(text),
 		BASE "state_dir: .\nadmin: { address: ':1', token_file: token }\n");
 	if (want) {
@@ -558,6 +580,11 @@ static void assert_token(const char *content, const char *want, const char *refu
 	unlink(path);
 }
 
+static void assert_token(const char *content, const char *want, const char *refusal)
+{
+	assert_token_of(content, strlen(content), want, refusal);
+}
+
 static void reads_secrets_from_files(void **state)
 {
 	assert_token("hush", "hush", NULL);
@@ -568,6 +595,7 @@ static void reads_secrets_from_files(void **state)
 	assert_token("${LT_NONE}$$\n", "${LT_NONE}$$", NULL);
 	assert_token("", NULL, "the file token is empty");
 	assert_token("\n", NULL, "the file token is empty");
+	assert_token_of("hush\0hush", 9, NULL, "the file token has a NUL byte");
 }
 
 static void loads_the_admin_block_alone(void **state)
@@ -698,6 +726,7 @@ int main(void)
 		cmocka_unit_test(takes_acme),
 		cmocka_unit_test(takes_notifications),
 		cmocka_unit_test(keeps_what_an_extra_does_not_change),
+		cmocka_unit_test(an_extra_of_the_same_ca_has_mains_account),
 		cmocka_unit_test(takes_every_option),
 		cmocka_unit_test(takes_a_host_on_disjoint_listeners),
 		cmocka_unit_test(takes_anchors_and_aliases),

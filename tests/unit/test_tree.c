@@ -100,6 +100,10 @@ static void refuses_what_is_no_document(void **state)
 	assert_refused("a: \"x\\0y\"\n", "1:4: a NUL byte cannot be part of a value");
 	assert_refused("a: !secret 1\n",
 		"1:4: tags have no meaning here; text that begins with ! is put in quotes");
+	assert_refused("a: !secret [1]\n",
+		"1:4: tags have no meaning here; text that begins with ! is put in quotes");
+	assert_refused("a: !secret {}\n",
+		"1:4: tags have no meaning here; text that begins with ! is put in quotes");
 	assert_refused("[1]: 2\n", "1:1: a key is a word, not a list or a map");
 }
 
@@ -186,6 +190,14 @@ static void limits_growth(void **state)
 	assert_non_null(t);
 	assert_int_equal(node_get(t->root, "b")->items[5].value->n, 1000);
 	tree_free(t);
+	str_clear(&s);
+
+	str_addf(&s, "a: &a [[%0300d]]\nb: [", 0); /* large only by what lies deeper in it */
+	for (int i = 0; i < 20; i++)
+		str_addf(&s, "*a,");
+	str_addf(&s, "]\n");
+	assert_refused(s.data,
+		"2:38: aliases make the document more than ten times as large as it is written");
 	str_clear(&s);
 }
 

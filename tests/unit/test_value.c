@@ -160,6 +160,9 @@ static void reads_durations(void **state)
 	assert_duration("11d", 0, "\"11d\" is out of range, 1ms to 10d are possible");
 	assert_duration("9223372036854775807d", 0,
 		"\"9223372036854775807d\" is out of range, 1ms to 10d are possible");
+	/* Times 86400000 it is 1024 and a multiple of 2 to the 64th. */
+	assert_duration("8825400613783079d", 0,
+		"\"8825400613783079d\" is out of range, 1ms to 10d are possible");
 	assert_duration("99999999999999999999ms", 0,
 		"\"99999999999999999999ms\" is out of range, 1ms to 10d are possible");
 	assert_duration("1.5s", 0,
