@@ -562,6 +562,33 @@ static void cache_keeps_the_recently_used(void **state)
 	cert_cache_free(NULL);
 }
 
+/* Those that share a bucket with the one that goes stay. */
+static void cache_drops_one_at_a_time(void **state)
+{
+	enum { HELD = 16, ALL = 200 };
+	char *text = leaf_pem(p256, "a.example", NULL), *pem = key_pem(p256);
+	struct cert_cache *cache = cert_cache_new(HELD);
+	const struct cert_parsed *seen[ALL];
+	struct cert *c[ALL];
+
+	for (int i = 0; i < ALL; i++) {
+		int oldest = i < HELD ? 0 : i - HELD + 1;
+
+		c[i] = load_text(text, pem);
+		seen[i] = cert_cache_get(cache, c[i], NULL);
+		assert_non_null(seen[i]);
+		for (int k = i; k >= oldest; k--)
+			assert_ptr_equal(cert_cache_get(cache, c[k], NULL), seen[k]);
+		for (int k = oldest; k <= i; k++) /* the oldest goes next */
+			cert_cache_get(cache, c[k], NULL);
+	}
+	cert_cache_free(cache);
+	for (int i = 0; i < ALL; i++) {
+		assert_int_equal(atomic_load(&c[i]->refs), 1);
+		cert_unref(c[i]);
+	}
+}
+
 static void *parse_often(void *arg)
 {
 	struct cert *c = cert_ref(arg);
@@ -620,6 +647,7 @@ int main(void)
 		TEST(finds_a_wrong_private_half_at_first_use),
 		TEST(finds_a_wrong_rsa_half_at_first_use),
 		TEST(cache_keeps_the_recently_used),
+		TEST(cache_drops_one_at_a_time),
 		TEST(workers_share_a_cert),
 	};
 

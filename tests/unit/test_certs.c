@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "certgen.h"
@@ -66,13 +67,14 @@ static int remove_folder(void **state)
 }
 
 /* Writes a combined file with the test intermediate. */
-static char *write_pem(const char *name, EVP_PKEY *k, const char *alt_names, int64_t until_s)
+static char *write_pem_from(
+	const char *name, EVP_PKEY *k, const char *alt_names, int64_t from_s, int64_t until_s)
 {
 	X509 *x = certgen_cert(&(struct certgen){.alt_names = alt_names,
 		.key = k,
 		.issuer = ca,
 		.issuer_key = ca_key,
-		.from_s = -7200,
+		.from_s = from_s,
 		.until_s = until_s});
 	char *cert = certgen_cert_pem(x), *chain = certgen_cert_pem(ca), *pem = certgen_key_pem(k);
 	char *all = certgen_join(cert, chain, pem), *path = path_of(name);
@@ -84,6 +86,11 @@ static char *write_pem(const char *name, EVP_PKEY *k, const char *alt_names, int
 	free(cert);
 	X509_free(x);
 	return path;
+}
+
+static char *write_pem(const char *name, EVP_PKEY *k, const char *alt_names, int64_t until_s)
+{
+	return write_pem_from(name, k, alt_names, -7200, until_s);
 }
 
 /* Sets the files' ctime out of reach of the rule that young files are read again, as far as a test
@@ -186,13 +193,17 @@ static void a_clash_goes_to_the_valid_then_to_the_first(void **state)
 		{.place = "c",
 			.cert = write_pem("second.pem", key, "DNS:a.example,DNS:c.example", 900)},
 		{.place = "d", .cert = write_pem("older.pem", key, "DNS:old.example", -90)},
+		{.place = "e",
+			.cert = write_pem_from("early.pem", key, "DNS:e.example", 3600, 7200)},
+		{.place = "f", .cert = write_pem("now.pem", key, "DNS:e.example", 90)},
 	};
-	struct certs *t = build(s, 4, NULL);
+	struct certs *t = build(s, 6, NULL);
 
 	assert_string_equal(file_for(t, "a.example", CERT_ECDSA), "first.pem");
 	assert_string_equal(file_for(t, "c.example", CERT_ECDSA), "second.pem");
 	assert_string_equal(file_for(t, "old.example", CERT_ECDSA), "old.pem");
-	assert_int_equal(certs_count(t), 4);
+	assert_string_equal(file_for(t, "e.example", CERT_ECDSA), "now.pem");
+	assert_int_equal(certs_count(t), 6);
 	certs_unref(t);
 }
 
@@ -291,9 +302,12 @@ static void keeps_files_that_did_not_change(void **state)
 	char *c = write_pem("c.pem", key, "DNS:c.example", 90);
 	struct certs_source s[] = {{.place = "a", .cert = a}, {.place = "b", .cert = b, .key = c},
 		{.place = "c", .cert = c}};
-	struct certs *young = build(s, 3, NULL), *settled, *same, *changed, *touched;
+	struct certs *young = build(s, 3, NULL), *settled, *same, *changed, *touched, *longer;
+	char *intermediate = certgen_cert_pem(ca), *more, *all;
 	struct stat st;
 	struct timespec times[2];
+	struct error err;
+	size_t len;
 
 	assert_loaded(young, 3, 0);
 	let_files_settle();
@@ -318,12 +332,24 @@ static void keeps_files_that_did_not_change(void **state)
 	assert_int_equal(utimensat(AT_FDCWD, a, NULL, 0), 0);
 	touched = build(s, 3, changed);
 	assert_ptr_equal(certs_at(touched, 0), certs_at(same, 0));
+	/* One more certificate in its chain is another one to send. */
+	more = file_read(a, CERT_FILE_MAX, &len, &err);
+	assert_non_null(more);
+	all = certgen_join(more, intermediate, NULL);
+	certgen_write_text(a, all, 0600);
+	longer = build(s, 3, touched);
+	assert_ptr_not_equal(certs_at(longer, 0), certs_at(touched, 0));
+	assert_ptr_not_equal(certs_at(longer, 0)->chain, certs_at(touched, 0)->chain);
 	assert_non_null(certs_find(same, "c.example")); /* the old table is as it was */
 	certs_unref(young);
 	certs_unref(settled);
 	certs_unref(same);
 	certs_unref(changed);
 	certs_unref(touched);
+	certs_unref(longer);
+	free(intermediate);
+	free(more);
+	free(all);
 }
 
 static void follows_a_link_that_is_switched(void **state)

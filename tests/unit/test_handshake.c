@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "certgen.h"
 #include "tls/handshake.h"
+#include "tls/outbound.h"
 
 static struct conf_tls conf = {
 	.min_version = TLS1_2_VERSION,
@@ -80,6 +81,7 @@ struct run { /* what a client asks for and what came of it */
 	SSL_SESSION *offer; /* freed by run_client() */
 	X509 *cert;         /* the client's; NULL = none */
 	EVP_PKEY *key;
+	int above; /* how many times its certificate is sent again, as its chain */
 	bool strict;
 	/* results */
 	bool ok, resumed;
@@ -132,6 +134,8 @@ static SSL *make_client(struct run *r, SSL_CTX *ctx)
 		SSL_set_session(c, r->offer);
 	if (r->cert)
 		assert_int_equal(SSL_use_cert_and_key(c, r->cert, r->key, NULL, 1), 1);
+	for (int i = 0; i < r->above; i++)
+		assert_int_equal(SSL_add1_chain_cert(c, r->cert), 1);
 	SSL_set_connect_state(c);
 	return c;
 }
@@ -258,6 +262,66 @@ static void test_strict_and_unrouted_names(void **state)
 	SSL_CTX_free(ctx);
 }
 
+/* The key's two halves do not fit, which its first use is the first to see. */
+static char *write_broken(void)
+{
+	EVP_PKEY *key = certgen_key("P-256"), *other = certgen_key("P-256");
+	X509 *x = certgen_cert(&(struct certgen){.alt_names = "DNS:half.test", .key = key});
+	PKCS8_PRIV_KEY_INFO *p8 = EVP_PKEY2PKCS8(key), *p8_other = EVP_PKEY2PKCS8(other);
+	unsigned char *der = NULL, *der_other = NULL;
+	int len = i2d_PKCS8_PRIV_KEY_INFO(p8, &der);
+	char b64[512], *cert = certgen_cert_pem(x), *text, *path = mem_printf("%s/half", folder);
+
+	assert_int_equal(i2d_PKCS8_PRIV_KEY_INFO(p8_other, &der_other), len);
+	memcpy(der + 36, der_other + 36, 32); /* the secret */
+	EVP_EncodeBlock((unsigned char *)b64, der, len);
+	text = mem_printf(
+		"%s-----BEGIN PRIVATE KEY-----\n%s\n-----END PRIVATE KEY-----\n", cert, b64);
+	certgen_write_text(path, text, 0600);
+	OPENSSL_free(der);
+	OPENSSL_free(der_other);
+	PKCS8_PRIV_KEY_INFO_free(p8);
+	PKCS8_PRIV_KEY_INFO_free(p8_other);
+	X509_free(x);
+	EVP_PKEY_free(key);
+	EVP_PKEY_free(other);
+	free(text);
+	free(cert);
+	return path;
+}
+
+/* One that cannot be used leaves the name to the other kind; alone it is refused. */
+static void test_a_broken_certificate(void **state)
+{
+	struct certs *usual = table;
+	SSL_CTX *ctx = new_context();
+	struct problems p = {0};
+	char *broken, *good;
+
+	(void)state;
+	folder = certgen_temp();
+	broken = write_broken();
+	good = certgen_combined(folder, "good", "RSA:2048", "DNS:half.test");
+	for (size_t n = 2; n > 0; n--) {
+		const struct certs_source sources[] = {
+			{.place = "a", .cert = broken}, {.place = "b", .cert = good}};
+		struct run r = {.sni = "half.test"};
+
+		table = certs_build(sources, n, NULL, &p);
+		assert_non_null(table);
+		run_client(&r, ctx);
+		assert_int_equal(r.ok, n == 2);
+		assert_int_equal(r.refusal, n == 2 ? TLS_REFUSED_NOT : TLS_REFUSED_BAD_CERT);
+		SSL_SESSION_free(r.session);
+		certs_unref(table);
+	}
+	table = usual;
+	free(broken);
+	free(good);
+	certgen_remove(folder);
+	SSL_CTX_free(ctx);
+}
+
 /* ECDSA first, whatever the client prefers; RSA for those that know nothing else. */
 static void test_ecdsa_and_rsa(void **state)
 {
@@ -368,6 +432,16 @@ static void test_resumption(void **state)
 		assert_true(same.ok && same.resumed);
 		/* And got a new ticket. (Of a resumed 1.2 session the client tells nothing.) */
 		assert_true(same.session || versions[i] == TLS1_2_VERSION);
+		if (same.session) { /* as it does while the key stays */
+			struct run next = {.sni = "a.test", .offer = same.session};
+
+			assert_int_equal(SSL_SESSION_get_ticket_lifetime_hint(same.session),
+				TICKETS_LIFETIME_S);
+			SSL_SESSION_up_ref(same.session);
+			run_client(&next, ctx);
+			assert_true(next.ok && next.resumed && next.session);
+			SSL_SESSION_free(next.session);
+		}
 		SSL_SESSION_free(other.session);
 		SSL_SESSION_free(none.session);
 		SSL_SESSION_free(same.session);
@@ -418,19 +492,21 @@ static void test_client_certificates(void **state)
 	for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
 		struct run good = {.version = version, .cert = alice.cert, .key = alice.key};
 		struct run bad = {.version = version, .cert = bob.cert, .key = bob.key};
-		struct run none = {.version = version}, nobody = none;
+		struct run none = {.version = version}, nobody = none, much = good;
 
 		policy.client_auth =
 			(struct client_auth_policy){CLIENT_AUTH_REQUIRE, alice.anchors};
 		run_client(&good, ctx);
 		run_client(&bad, ctx);
 		run_client(&none, ctx);
+		much.above = (40 << 10) / i2d_X509(alice.cert, NULL);
+		run_client(&much, ctx);
 		policy.client_auth.mode = CLIENT_AUTH_OPTIONAL;
 		run_client(&nobody, ctx);
 		assert_true(good.ok && nobody.ok);
 		assert_string_equal(good.subject, "CN=a\\,li\\\"ce\\0A\\C3\\A9");
 		assert_string_equal(nobody.subject, "");
-		assert_false(bad.ok || none.ok);
+		assert_false(bad.ok || none.ok || much.ok);
 		assert_int_equal(bad.refusal, TLS_REFUSED_CLIENT_CERT);
 		assert_non_null(strstr(bad.why, "certificate, CN=bob, is refused"));
 		assert_int_equal(none.refusal, TLS_REFUSED_CLIENT_CERT);
@@ -439,6 +515,7 @@ static void test_client_certificates(void **state)
 		SSL_SESSION_free(nobody.session);
 		SSL_SESSION_free(bad.session);
 		SSL_SESSION_free(none.session);
+		SSL_SESSION_free(much.session);
 	}
 	policy.client_auth = (struct client_auth_policy){0};
 	clear_identity(&alice);
@@ -489,6 +566,84 @@ static void test_tickets_of_what_has_expired(void **state)
 	clear_identity(&late);
 	clear_identity(&good);
 	SSL_CTX_free(ctx);
+}
+
+/* What a server's certificate was good for ends with it, as towards clients. */
+static void test_sessions_with_servers_that_expired(void **state)
+{
+	const struct conf_server_tls none = {0};
+	struct certs *usual = table;
+	SSL_CTX *ctx = new_context();
+	struct identity ca;
+	struct error err;
+	struct outbound *verifies, *trusts;
+
+	(void)state;
+	make_identity(&ca, "ca", 3600);
+	verifies = outbound_new(&none, ca.anchors, &err);
+	trusts = outbound_new(&none, NULL, &err);
+	assert_non_null(verifies);
+	assert_non_null(trusts);
+	for (int i = 0; i < 2; i++) {
+		EVP_PKEY *key = certgen_key("P-256");
+		X509 *x = certgen_cert(&(struct certgen){.alt_names = "DNS:s.test",
+			.key = key,
+			.from_s = -7200,
+			.until_s = i ? 3600 : -3600});
+		char *cert = certgen_cert_pem(x), *pem = certgen_key_pem(key),
+		     *both = certgen_join(cert, pem, NULL), *dir = certgen_temp(),
+		     *path = mem_printf("%s/s", dir);
+		const struct certs_source source = {.place = "s", .cert = path};
+		struct run r = {.sni = "s.test"};
+		struct problems p = {0};
+
+		certgen_write_text(path, both, 0600);
+		table = certs_build(&source, 1, NULL, &p);
+		assert_non_null(table);
+		run_client(&r, ctx);
+		assert_true(r.ok && r.session);
+		assert_int_equal(outbound_still_good(verifies, r.session), i == 1);
+		assert_true(outbound_still_good(trusts, r.session));
+		SSL_SESSION_free(r.session);
+		certs_unref(table);
+		certgen_remove(dir);
+		free(path);
+		free(both);
+		free(pem);
+		free(cert);
+		X509_free(x);
+		EVP_PKEY_free(key);
+	}
+	table = usual;
+	outbound_unref(verifies);
+	outbound_unref(trusts);
+	clear_identity(&ca);
+	SSL_CTX_free(ctx);
+}
+
+/* The places of keys that are not made yet have a name too, one that anybody can know. */
+static void test_no_key_but_those_made(void **state)
+{
+	unsigned char name[16] = {0}, iv[EVP_MAX_IV_LENGTH] = {0};
+	EVP_CIPHER_CTX *cipher = EVP_CIPHER_CTX_new();
+	EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+	EVP_MAC_CTX *mac = EVP_MAC_CTX_new(hmac);
+	SSL_CTX *ctx = new_context();
+	SSL *ssl = SSL_new(ctx);
+	struct error err;
+	struct tickets *one = tickets_rotate(NULL, &err);
+
+	(void)state;
+	assert_non_null(one);
+	assert_int_equal(tickets_use(one, ssl, name, iv, cipher, mac, 0), 0);
+	assert_int_equal(tickets_use(one, ssl, name, iv, cipher, mac, 1), 1); /* its own name */
+	assert_true(tickets_use(one, ssl, name, iv, cipher, mac, 0) > 0);
+	tickets_unref(one);
+	SSL_free(ssl);
+	SSL_CTX_free(ctx);
+	EVP_MAC_CTX_free(mac);
+	EVP_MAC_free(hmac);
+	EVP_CIPHER_CTX_free(cipher);
 }
 
 static void test_keys_age_out(void **state)
@@ -576,12 +731,15 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_certificate_by_name),
 		cmocka_unit_test(test_strict_and_unrouted_names),
+		cmocka_unit_test(test_a_broken_certificate),
 		cmocka_unit_test(test_ecdsa_and_rsa),
 		cmocka_unit_test(test_alpn),
 		cmocka_unit_test(test_route_minimum_version),
 		cmocka_unit_test(test_resumption),
 		cmocka_unit_test(test_client_certificates),
 		cmocka_unit_test(test_tickets_of_what_has_expired),
+		cmocka_unit_test(test_sessions_with_servers_that_expired),
+		cmocka_unit_test(test_no_key_but_those_made),
 		cmocka_unit_test(test_keys_age_out),
 		cmocka_unit_test(test_no_tickets),
 		cmocka_unit_test(test_bad_options),
