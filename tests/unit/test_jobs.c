@@ -71,6 +71,27 @@ static void test_every_job_comes_home_once(void **state)
 	mailbox_clear(&home);
 }
 
+/* Each is alone: the queue and the mailbox are empty again before the next. */
+static void test_one_after_the_other(void **state)
+{
+	struct work v[5] = {0};
+	struct mailbox home;
+	struct jobs *j;
+	struct error err;
+
+	(void)state;
+	assert_int_equal(mailbox_init(&home, &err), 0);
+	j = jobs_start(1, 1, &home, &err);
+	assert_non_null(j);
+	for (int i = 0; i < 5; i++) {
+		v[i] = (struct work){.job = {.run = run, .done = done}, .in = i};
+		assert_true(jobs_submit(j, &v[i].job));
+		assert_int_equal(take_until(&home, v, i + 1), i + 1);
+	}
+	assert_true(jobs_stop(j, 10000));
+	mailbox_clear(&home);
+}
+
 static int gate[2];
 
 static void run_gated(struct job *job)
@@ -140,6 +161,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_job_comes_home_once),
+		cmocka_unit_test(test_one_after_the_other),
 		cmocka_unit_test(test_bound_and_stop),
 		cmocka_unit_test(test_mailbox_keeps_the_order),
 	};

@@ -357,6 +357,8 @@ static void libraries_go_on(void **state)
 
 static void try_harmless_calls(void)
 {
+	void *page;
+
 	/* What a library may try first is answered as by a kernel that lacks it. */
 	need(syscall(SYS_clone3, NULL, 0) < 0 && errno == ENOSYS);
 	need(syscall(SYS_memfd_create, "x", 0) < 0 && errno == ENOSYS);
@@ -369,6 +371,10 @@ static void try_harmless_calls(void)
 		     0) == MAP_FAILED);
 	need(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) !=
 		MAP_FAILED);
+	page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	need(page != MAP_FAILED); /* what was written is never run */
+	need(mprotect(page, 4096, PROT_READ | PROT_EXEC) < 0 && errno == ENOSYS);
+	need(mprotect(page, 4096, PROT_READ) == 0);
 	need(kill(getppid(), 0) < 0 && errno == ENOSYS);
 	need(kill(getpid(), 0) == 0);
 }

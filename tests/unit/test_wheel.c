@@ -70,6 +70,21 @@ static void test_deadline_moves(void **state)
 	free(w);
 }
 
+/* What was due before it was set is met in the next turn, not a round of the wheel later. */
+static void test_deadline_of_the_past(void **state)
+{
+	struct wheel *w = mem_zalloc(sizeof(*w));
+	struct wheel_entry entries[1] = {0};
+	struct met m = {.entries = entries, .now = 1000000 + WHEEL_TICK_MS};
+
+	(void)state;
+	wheel_init(w, 1000000);
+	wheel_set(w, &entries[0], 999000);
+	wheel_turn(w, m.now, note, &m);
+	assert_int_equal(m.when[0], m.now);
+	free(w);
+}
+
 /* The loop was stopped (a suspended machine): what became due is met in one turn. */
 static void test_long_sleep(void **state)
 {
@@ -127,6 +142,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_deadline_is_met),
 		cmocka_unit_test(test_deadline_moves),
+		cmocka_unit_test(test_deadline_of_the_past),
 		cmocka_unit_test(test_long_sleep),
 		cmocka_unit_test(test_turned_when_needed),
 	};
