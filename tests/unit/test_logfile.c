@@ -113,6 +113,23 @@ static void a_file_at_rest_is_closed(void **state)
 	close(reader);
 }
 
+/* Asked to reopen faster than its thread comes to it, it keeps nothing open. */
+static void a_file_never_written_to_is_closed(void **state)
+{
+	struct logfile idle = {LOGFILE_INIT, .option = "some.log"};
+	int first = logfile_open(&idle, path, NULL), second = logfile_open(&idle, path, NULL);
+
+	(void)state;
+	assert_true(first >= 0 && second >= 0);
+	logfile_use(&idle, path, first);
+	logfile_use(&idle, path, second);
+	assert_int_equal(fcntl(first, F_GETFD), -1);
+	assert_int_not_equal(fcntl(second, F_GETFD), -1);
+	assert_int_equal(logfile_start(&idle, NULL), 0);
+	logfile_stop(&idle);
+	assert_int_equal(fcntl(second, F_GETFD), -1);
+}
+
 static void a_pipe_without_reader_is_refused(void **state)
 {
 	struct error err;
@@ -265,6 +282,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(lines_want_a_file, start, stop),
 		cmocka_unit_test_setup_teardown(a_file_at_rest_is_closed, start, stop),
+		cmocka_unit_test_setup_teardown(a_file_never_written_to_is_closed, start, stop),
 		cmocka_unit_test_setup_teardown(a_pipe_without_reader_is_refused, start, stop),
 		cmocka_unit_test_setup_teardown(a_stuck_pipe_can_be_left, start, stop),
 		cmocka_unit_test_setup_teardown(the_end_does_not_wait_for_a_reader, start, stop),

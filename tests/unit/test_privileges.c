@@ -94,18 +94,32 @@ static bool can_bind(uint16_t port)
 	return rc == 0 || errno == EADDRINUSE; /* taken is not forbidden */
 }
 
+static bool has_group(gid_t wanted)
+{
+	gid_t groups[100];
+	int n = getgroups(100, groups);
+
+	for (int i = 0; i < n; i++)
+		if (groups[i] == wanted)
+			return true;
+	return n < 0;
+}
+
 static void drop_and_look(void)
 {
+	const gid_t of_root[] = {0, 4242};
 	struct passwd *pw = getpwnam(USER);
 	struct error err = {0};
 	bool could_bind = can_bind(443);
 
+	need(setgroups(2, of_root) == 0);
 	if (privileges_drop(USER, &err) < 0) {
 		fprintf(stderr, "%s\n", err.text);
 		_exit(1);
 	}
 	need(getuid() == pw->pw_uid && geteuid() == pw->pw_uid);
 	need(getgid() == pw->pw_gid && getegid() == pw->pw_gid);
+	need(has_group(pw->pw_gid) && !has_group(0) && !has_group(4242));
 	need(status_has("\nCapInh:\t0000000000000000\n"));
 	need(status_has("\nCapAmb:\t0000000000000000\n"));
 	if (could_bind) {
