@@ -328,6 +328,19 @@ static void test_stops(void **state)
 	end();
 }
 
+static void test_waits_have_an_end(void **state)
+{
+	static const struct rule none[] = {{0}};
+
+	(void)state;
+	open_account(none);
+	assert_int_equal(acme_wait(acme, 0, 0, clock_mono_ms() + 60000, &err), 0);
+	assert_int_equal(acme_wait(acme, 0, 0, clock_mono_ms() - 1, &err), -1);
+	assert_int_equal(acme_fault(acme), ACME_UNREACHABLE);
+	expect("not come to an end in time");
+	end();
+}
+
 /* ---- accounts ---- */
 
 static void test_registers(void **state)
@@ -464,6 +477,30 @@ static void test_challenges(void **state)
 	end();
 }
 
+/* Refused while it is waited for. */
+static void test_a_challenge_that_is_not_met(void **state)
+{
+	static const struct rule rules[] = {
+		{"/a1",
+			OK "\r\n{\"status\":\"invalid\",\"challenges\":[{\"error\":{\"type\":\"urn:"
+			   "ietf:"
+			   "params:acme:error:dns\",\"detail\":\"NXDOMAIN\"}}]}",
+			1},
+		{"/a1", OK "\r\n{\"status\":\"valid\"}", 0}, {"/c1", OK "\r\n{}", 0}, {0}};
+	struct acme_challenge c = {.domain = apex};
+
+	(void)state;
+	open_account(rules);
+	c.url = fakeca_url("/c1");
+	c.authorization = fakeca_url("/a1");
+	assert_int_equal(acme_challenges_meet(acme, &c, 1, &err), -1);
+	expect("example.org: the CA has declared invalid the authorization: dns: NXDOMAIN");
+	assert_false(c.valid);
+	free(c.url);
+	free(c.authorization);
+	end();
+}
+
 static void expect_no_challenge(const char *authorization, enum acme_fault fault, const char *words)
 {
 	const struct rule rules[] = {{"/new", PENDING, 0}, {"/a1", authorization, 0}, {0}};
@@ -524,7 +561,7 @@ static void test_finalize(void **state)
 {
 	static const struct rule rules[] = {{"/o", OK "\r\n{\"status\":\"ready\"," ORDER "}", 1},
 		{"/f", OK "\r\n{\"status\":\"processing\"," ORDER "}", 0}, /* no Location */
-		{"/o", OK "\r\n{\"status\":\"processing\"," ORDER "}", 1},
+		{"/o", OK "\r\n{\"status\":\"ready\"," ORDER "}", 1},      /* of before, still */
 		{"/o", OK "\r\n{\"status\":\"valid\",\"certificate\":\"@/cert\"," ORDER "}", 0},
 		{0}};
 	struct acme_order o = {0};
@@ -706,11 +743,13 @@ int main(void)
 		cmocka_unit_test(test_bad_nonces),
 		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_stops),
+		cmocka_unit_test(test_waits_have_an_end),
 		cmocka_unit_test(test_registers),
 		cmocka_unit_test(test_does_not_register_in_vain),
 		cmocka_unit_test(test_rollover),
 		cmocka_unit_test(test_without_what_is_optional),
 		cmocka_unit_test(test_challenges),
+		cmocka_unit_test(test_a_challenge_that_is_not_met),
 		cmocka_unit_test(test_no_challenges),
 		cmocka_unit_test(test_gives_up_what_is_pending),
 		cmocka_unit_test(test_finalize),

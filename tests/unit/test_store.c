@@ -304,6 +304,7 @@ static void a_hash_has_a_key_of_its_folder(void **state)
 {
 	char *file = mem_printf("%s/autocert/fingerprint-key", folder), *other = certgen_temp();
 	struct error err = {""};
+	struct stat st;
 	char hex[65];
 
 	assert_int_equal(store_keyed_hash(folder, "abc", 3, hex, &err), 0);
@@ -322,6 +323,8 @@ static void a_hash_has_a_key_of_its_folder(void **state)
 	assert_hash(folder, "abc", hex, false);
 	assert_int_equal(store_keyed_hash(folder, "abc", 3, hex, &err), 0);
 	assert_hash(folder, "abc", hex, true);
+	assert_int_equal(stat(file, &st), 0);
+	assert_int_equal(st.st_size, 32);
 	assert_int_equal(store_keyed_hash(file, "abc", 3, hex, &err), -1); /* it is no folder */
 	assert_non_null(strstr(err.text, file));
 	certgen_remove(other);
