@@ -11,11 +11,13 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "dns/propagation.h"
 #include "nameserver.h"
 
 #define UPDATES_MAX 8
 
-static char file[] = "f", state_dir[] = "/", key[] = "nameserver", name[] = "main", other[] = "v2";
+static char file[] = "f", state_dir[] = "/", key[] = "nameserver", zones[] = "zones",
+	    name[] = "main", other[] = "v2";
 
 /* A server of the zones one.test and two.test, which notes the updates that come. */
 struct primary {
@@ -171,6 +173,30 @@ static void what_is_sent(void **state)
 	end(&f);
 }
 
+/* Where zones are configured, one lies in another, and the order says nothing. */
+static void the_innermost_zone_is_meant(void **state)
+{
+	char *configured[] = {(char[]){"one.test"}, (char[]){"sub.one.test"}, (char[]){"test"}};
+	struct dns_txt v[2] = {txt("_a.sub.one.test", "v1"), txt("_a.one.test", "v2")};
+	struct conf_option options[2];
+	struct problems p = {0};
+	struct fixture f;
+
+	begin(&f);
+	dns_provider_free(f.provider);
+	options[0] = f.options[0];
+	options[1] = (struct conf_option){.key = zones, .values = {configured, 3}};
+	f.a.options = options;
+	f.a.n_options = 2;
+	f.job.provider = f.provider = dns_provider_new(&f.conf, &f.a, &p);
+	assert_non_null(f.provider);
+	assert_int_equal(dns_locate(&f.job, v, 2, &f.err), 0);
+	assert_string_equal(v[0].zone, "sub.one.test");
+	assert_string_equal(v[1].zone, "one.test");
+	dns_txts_clear(v, 2);
+	end(&f);
+}
+
 static void refusals(void **state)
 {
 	static const struct {
@@ -299,6 +325,49 @@ static void waits(void **state)
 	}
 }
 
+/* The CA may ask any of the zone's name servers: one that has it is not enough. */
+static void waits_for_the_last(void **state)
+{
+	struct dns_txt t = txt("_a.one.test", "v1");
+	struct primary second = {.ready_at = 3, .rcode = LDNS_RCODE_NXDOMAIN};
+	char *both[2];
+	struct fixture f;
+
+	begin(&f);
+	nameserver_start(&second.server, primary, &second);
+	both[0] = f.z.server.text;
+	both[1] = second.server.text;
+	f.a.propagation.servers = (struct conf_strings){both, 2};
+	assert_int_equal(dns_locate(&f.job, &t, 1, &f.err), 0);
+	assert_int_equal(dns_wait(&f.job, &t, 1, &f.err), 0);
+	assert_int_equal(f.z.looks, 1);
+	assert_int_equal(second.looks, 4);
+	nameserver_stop(&second.server);
+	dns_txts_clear(&t, 1);
+	end(&f);
+}
+
+/* A name server whose name has no address is nobody's to ask. */
+static void waits_for_none_without_address(void **state)
+{
+	const struct dns_patience patience = {.timeout_ms = 300, .interval_ms = 100};
+	struct dns_txt t = txt("_a.one.test", "v1");
+	const struct dns_txt *const v[] = {&t};
+	struct dns_servers servers = {0};
+	struct fixture f;
+
+	begin(&f);
+	dns_servers_add_one(&servers, "ns.gone.test");
+	assert_int_equal(dns_servers_add(&servers, &f.a.resolvers, &f.job.limits, &f.err), 0);
+	assert_int_equal(servers.n, 2);
+	assert_int_equal(dns_locate(&f.job, &t, 1, &f.err), 0);
+	assert_int_equal(
+		propagation_wait(&f.job, &servers, v, 1, &patience, clock_mono_ms(), &f.err), 0);
+	dns_servers_clear(&servers);
+	dns_txts_clear(&t, 1);
+	end(&f);
+}
+
 static void waits_in_vain(void **state)
 {
 	static const struct {
@@ -342,11 +411,14 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_sent),
+		cmocka_unit_test(the_innermost_zone_is_meant),
 		cmocka_unit_test(refusals),
 		cmocka_unit_test(tries_again),
 		cmocka_unit_test(no_time_for_it),
 		cmocka_unit_test(cleanup_goes_on),
 		cmocka_unit_test(waits),
+		cmocka_unit_test(waits_for_the_last),
+		cmocka_unit_test(waits_for_none_without_address),
 		cmocka_unit_test(waits_in_vain),
 	};
 
