@@ -287,6 +287,7 @@ static void test_faults(void **state)
 	expect_fault("HTTP/1.1 429 No\r\nRetry-After: 90\r\n\r\n{\"type\":\"urn:ietf:params:acme:"
 		     "error:rateLimited\",\"detail\":\"too many\"}",
 		ACME_RATE_LIMITED, 90, "/new (status 429): rateLimited: too many");
+	expect_fault(PROBLEM "rateLimited\"}", ACME_RATE_LIMITED, 0, "rateLimited");
 	expect_fault("HTTP/1.1 429 No\r\n\r\n", ACME_RATE_LIMITED, 0, "status 429");
 	expect_fault("HTTP/1.1 503 No\r\nRetry-After: 5\r\n\r\nbusy", ACME_UNREACHABLE, 5,
 		"status 503 and gives no reason");
@@ -331,10 +332,14 @@ static void test_stops(void **state)
 static void test_waits_have_an_end(void **state)
 {
 	static const struct rule none[] = {{0}};
+	int64_t begin;
 
 	(void)state;
 	open_account(none);
-	assert_int_equal(acme_wait(acme, 0, 0, clock_mono_ms() + 60000, &err), 0);
+	begin = clock_mono_ms();
+	/* Retry-After of 0, say: still a pause, which cannot come out shorter anywhere. */
+	assert_int_equal(acme_wait(acme, 0, clock_wall_s() - 1, begin + 60000, &err), 0);
+	assert_true(clock_mono_ms() - begin >= 200);
 	assert_int_equal(acme_wait(acme, 0, 0, clock_mono_ms() - 1, &err), -1);
 	assert_int_equal(acme_fault(acme), ACME_UNREACHABLE);
 	expect("not come to an end in time");
