@@ -148,8 +148,9 @@ class MockCA:
 
 class Updates:
     """A relay before the testbed's name server, TCP only. `before(number)` is called before the
-    number-th message is passed on (from 0), `after(number)` before its answer goes back. What
-    `forge(message)` returns goes back instead of the server's answer, which hears of nothing."""
+    number-th message is passed on (from 0), which it is not where that returns what is true,
+    `after(number)` before its answer goes back. What `forge(message)` returns goes back instead of
+    the server's answer, which hears of nothing."""
 
     def __init__(self, bed):
         host, _, port = bed.dns_server.rpartition(":")
@@ -175,7 +176,8 @@ class Updates:
             message = read_message(connection)
             if message is None:
                 return
-            self.before(number)
+            if self.before(number):
+                return
             forged = self.forge(message)
             if forged:
                 connection.sendall(forged)
