@@ -405,3 +405,41 @@ def test_a_secret_file_that_returns(run, ca, tmp_path):
         return "last_failure" not in main
 
     proxy.wait_until("the failure is forgotten", is_lifted)
+
+
+def test_a_wait_that_is_mended(run, ca):
+    """What an order waits for by the configuration of before, nobody has to wait for."""
+    wrong = {"servers": ["127.0.0.1:1"], "timeout": "10m"}
+    daemon = run(configure(ca, propagation=wrong), ready="healthz")
+    daemon.wait_log("TXT record of .* set in zone")
+    daemon.change(autocert=mockca.autocert(ca, ["example.test", "www.example.test"]))
+    daemon.reload()
+    daemon.wait_log("is served$")
+    assert ca.count("newOrder") == 2  # the open one was for other names
+    assert ca.bed.leftovers() == ""
+
+
+def test_a_folder_that_cannot_be_written(run, ca, tmp_path):
+    """What the CA has issued by then is not lost: the order is gone on with."""
+    certs, away = tmp_path / "lintel0/state/certs", tmp_path / "away"
+
+    def put_away(kind, number, answer):
+        if kind == "certificate":
+            ca.after = lambda *args: None
+            certs.rename(away)
+            certs.write_text("a file")
+
+    ca.after = put_away
+    daemon = run(configure(ca), ready="healthz")
+    assert str(certs) in wait_failed(daemon)["message"]
+    certs.unlink()
+    away.rename(certs)
+    assert proxy.command("renew", "main", "-c", daemon.file).returncode == 0
+    assert ca.count("newOrder") == 1
+
+
+def test_what_is_pending_is_given_up(run, ca):
+    """An order that has failed leaves none of the few pending authorizations that CAs allow."""
+    never = {"servers": ["127.0.0.1:1"], "timeout": "1s"}
+    wait_failed(run(configure(ca, propagation=never), ready="healthz"))
+    assert {"status": "deactivated"} in ca.payloads_of("authorization")
