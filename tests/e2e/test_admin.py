@@ -3,6 +3,7 @@ all the time is not tested again."""
 import json
 import os
 import re
+import select
 import shutil
 import socket
 import stat
@@ -296,6 +297,27 @@ def test_unix_socket(front, tmp_path):
     assert json.loads(done.stdout)["listeners"][0]["address"] == daemon.address
     daemon.stop()
     assert not path.exists()
+
+
+def test_an_answer_that_nobody_takes(run, tmp_path):
+    """Ends like a request that nobody finishes: there are few connections."""
+    path = tmp_path / "admin.sock"
+    config = proxy.basic(["127.0.0.1:1"])
+    config["routes"] += [
+        {"hosts": [f"h{i}.example"], "backends": [f"127.0.0.1:{i + 1}"]} for i in range(4000)
+    ]
+    config["admin"] = {"address": f"unix:{path}"}
+    run(config)
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(str(path))
+        s.sendall(b"GET /api/v1/routes HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        ended = select.poll()
+        ended.register(s, 0)  # not that there is something to read
+        assert ended.poll(60000)
+        got = b""
+        while data := s.recv(1 << 20):
+            got += data
+    assert got.startswith(b"HTTP/1.1 200") and not got.endswith(b"}\n")
 
 
 def test_unix_socket_that_one_may_not_use(front, tmp_path):

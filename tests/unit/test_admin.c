@@ -411,6 +411,26 @@ static void works_on_a_unix_socket(void **state)
 	free(address);
 }
 
+/* Another daemon's, say, that was started where ours was removed by hand. */
+static void leaves_the_socket_of_others(void **state)
+{
+	char *folder = certgen_temp(), *path, *address, *away;
+	struct stat st;
+
+	path = mem_printf("%s/admin.sock", folder);
+	away = mem_printf("%s/away", folder);
+	address = mem_printf("unix:%s", path);
+	start_at(address, NULL);
+	assert_int_equal(rename(path, away), 0);
+	certgen_write_text(path, "", 0600);
+	stop(NULL);
+	assert_int_equal(lstat(path, &st), 0);
+	certgen_remove(folder);
+	free(path);
+	free(away);
+	free(address);
+}
+
 static void takes_over_a_stale_unix_socket(void **state)
 {
 	char *folder = certgen_temp(), *path, *address;
@@ -790,6 +810,7 @@ int main(void)
 		TEST(slow_requests_are_ended),
 		TEST(connections_are_limited),
 		TEST(works_on_a_unix_socket),
+		TEST(leaves_the_socket_of_others),
 		TEST(takes_over_a_stale_unix_socket),
 		TEST(taken_port_is_said),
 		TEST(status_tells_all),
