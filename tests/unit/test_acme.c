@@ -18,6 +18,7 @@
 #include "acme/order.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "certgen.h"
 #include "fakeca.h"
 
@@ -283,7 +284,16 @@ static void expect_fault(const char *text, enum acme_fault fault, int64_t after,
 
 static void test_faults(void **state)
 {
+	struct str many = {0};
+
 	(void)state;
+	str_addf(&many, OK "Location: @/o\r\n\r\n{\"status\":\"pending\",\"finalize\":\"@/f\","
+			   "\"authorizations\":[\"@/a\"");
+	for (int i = 0; i < 1000; i++)
+		str_addf(&many, ",\"@/a\"");
+	str_addf(&many, "]}");
+	expect_fault(many.data, ACME_NONSENSE, 0, "1001 authorizations");
+	str_clear(&many);
 	expect_fault("HTTP/1.1 429 No\r\nRetry-After: 90\r\n\r\n{\"type\":\"urn:ietf:params:acme:"
 		     "error:rateLimited\",\"detail\":\"too many\"}",
 		ACME_RATE_LIMITED, 90, "/new (status 429): rateLimited: too many");
