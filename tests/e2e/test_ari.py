@@ -65,6 +65,20 @@ def replaces(ca):
     return ["replaces" in p for p in ca.payloads_of("newOrder")]
 
 
+def test_a_window_that_has_always_begun(run, ca):
+    """A CA that wants each certificate renewed at once gets no loop of orders: a tenth of its life
+    passes first."""
+    Suggestions(ca, (-100, -50))
+    daemon = start(run, ca)
+    state = daemon.dir / "state/autocert/68435196b59a.json"
+
+    def is_put_off():
+        obtained = json.loads(state.read_text())["obtained_at"]
+        return main(daemon)["next_renewal"] - obtained in (19, 20)
+
+    proxy.wait_until("it is put off", is_put_off)
+
+
 def test_the_time_that_the_ca_suggests(run, ca):
     """Is drawn once and kept over a restart; a window that has begun renews at the next look, and
     the order says which certificate it replaces."""

@@ -263,6 +263,10 @@ def test_a_leaf_that_was_not_asked_for(daemon, ca, what):
     failure = renew(daemon)
     assert words in failure["message"]
     assert {p.name: p.read_bytes() for p in certs.glob("*.crt")} == before
+    # Of an order with such a certificate nothing else would ever come.
+    ca.before = lambda *args: None
+    assert proxy.command("renew", "main", "-c", daemon.file).returncode == 0
+    assert ca.count("newOrder") == 2
 
 
 def test_an_authorization_that_fails(daemon, ca):
