@@ -43,6 +43,12 @@ struct choice {
 	bool backup; /* which of the two kinds is asked */
 };
 
+static bool may_have(const struct route *r, size_t i, const unsigned char *tried)
+{
+	return server_is_usable(r->targets[i].server) &&
+	       !(tried && tried[i / CHAR_BIT] & 1 << i % CHAR_BIT);
+}
+
 /* A target's share at this moment; 0 = it gets nothing. */
 static uint64_t share(const struct choice *c, size_t i)
 {
@@ -50,8 +56,7 @@ static uint64_t share(const struct choice *c, size_t i)
 	uint64_t whole = (uint64_t)t->weight * WEIGHT_UNIT;
 	int64_t from, since;
 
-	if (t->backup != c->backup || !server_is_usable(t->server) ||
-		(c->tried && c->tried[i / CHAR_BIT] & 1 << i % CHAR_BIT))
+	if (t->backup != c->backup || !may_have(c->route, i, c->tried))
 		return 0;
 	from = atomic_load_explicit(&t->server->warm_from, memory_order_relaxed);
 	since = c->now > from ? c->now - from : 0; /* a worker's clock is behind control's */
@@ -181,6 +186,14 @@ struct target *balance_choose(const struct route *r, size_t worker, const struct
 		i = choose(&c, from);
 	}
 	return i == SIZE_MAX ? NULL : &r->targets[i];
+}
+
+bool balance_has_other(const struct route *r, const struct target *but, const unsigned char *tried)
+{
+	for (size_t i = 0; i < r->n_targets; i++)
+		if (&r->targets[i] != but && may_have(r, i, tried))
+			return true;
+	return false;
 }
 
 /* --- turns --- */

@@ -9,6 +9,7 @@
 #ifndef LINTEL_PROXY_BALANCE_H
 #define LINTEL_PROXY_BALANCE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/address.h"
@@ -30,6 +31,9 @@ struct turns *balance_turns(const struct route *r, size_t worker);
  * are left out. NULL = there is none. */
 struct target *balance_choose(const struct route *r, size_t worker, const struct inet_address *from,
 	int64_t now, const unsigned char *tried);
+
+/* Whether balance_choose() would have another one than `but`. */
+bool balance_has_other(const struct route *r, const struct target *but, const unsigned char *tried);
 
 /* What `source` knows a server by. */
 uint64_t balance_hash(const void *data, size_t len);

@@ -106,7 +106,7 @@ static int64_t deadline_of_try(const struct session *s)
 	const struct connecting *c = &s->connecting;
 	int64_t left = c->until - s->worker->now;
 
-	if (c->n_tried + 1 < s->route->n_targets || c->endpoint + 1 < c->target->n)
+	if (c->endpoint + 1 < c->target->n || balance_has_other(s->route, c->target, c->tried))
 		left /= 2;
 	return s->worker->now + left;
 }

@@ -364,6 +364,24 @@ def test_connect_timeout(front):
 
 
 @short
+def test_connect_timeout_of_the_only_one_left(front):
+    """A server that is out is no other one to leave time for: all of timeouts.connect is this one's."""
+    deaf, out = DeafServer(), proxy.free_address()
+    route = {
+        "hosts": ["default"],
+        "backends": [deaf.address, out],
+        "timeouts": {"connect": "600ms"},
+    }
+    daemon = front(deaf.address, routes=[route])
+    body = {"route": "default", "server": out, "mode": "disabled"}
+    assert daemon.post("/api/v1/routes", json.dumps(body)).status == 200
+    with client.Client(daemon.address) as c, pytest.raises(GONE):
+        c.read_all()
+    deaf.close()
+    assert close_of(daemon) == "connect_timeout"
+
+
+@short
 def test_redirects(front, serve):
     """One answered, one refused, one on which nothing came."""
     listen = [{"address": proxy.free_address()}]

@@ -268,8 +268,10 @@ static void test_out(void **state)
 		s.targets[4].backup = true;
 		for (unsigned n = 0; n < 1000; n++)
 			assert_int_equal(choose(&s, 0, n), 0);
+		assert_true(balance_has_other(&s.route, &s.targets[0], NULL));
 		/* The backup, once nobody else is left. */
 		assert_ptr_equal(balance_choose(&s.route, 0, &from, 0, tried), &s.targets[4]);
+		assert_false(balance_has_other(&s.route, &s.targets[4], tried));
 		tried[0] |= 1 << 4;
 		assert_null(balance_choose(&s.route, 0, &from, 0, tried));
 		server_set_down(s.targets[0].server, true);
