@@ -138,8 +138,14 @@ static int on_client_hello(SSL *ssl, int *alert, void *arg)
 	h->seen = true;
 	if (!read_name(ssl, h))
 		return SSL_CLIENT_HELLO_SUCCESS;
-	if (passes(ssl, h))
-		return SSL_CLIENT_HELLO_RETRY;
+	if (passes(ssl, h)) {
+		if (!h->policy)
+			return SSL_CLIENT_HELLO_RETRY;
+		/* It has a HelloRetryRequest of ours, and asks for the same (RFC 8446, 4.1.2). */
+		ERR_raise_data(ERR_LIB_SSL, SSL_R_CALLBACK_FAILED,
+			"the second ClientHello is for another server than the first");
+		return refuse(h, TLS_REFUSED_NOT, alert, SSL_AD_ILLEGAL_PARAMETER);
+	}
 	entry = h->name[0] ? certs_find(h->certs, h->name) : NULL;
 	if (!entry && !h->strict_sni)
 		entry = certs_fallback(h->certs);

@@ -214,6 +214,23 @@ def test_what_is_no_tls(front):
     assert daemon.metric("lintel_passthrough_total") == 0
 
 
+@pytest.mark.short
+def test_second_hello_for_another(front):
+    """Whose handshake has begun is not passed on: the server would get a part of it."""
+    daemon = front()
+    daemon.change(tls={**daemon.config["tls"], "groups": "P-256"})
+    daemon.reload()
+    with client.connect(daemon.address) as sock:
+        for name in (b"a.example", b"b.example"):  # its key share is one of X25519
+            sock.sendall(client.client_hello((0, client.server_name(name))))
+        got = until_closed(sock)
+    assert got[0] == 22  # the HelloRetryRequest
+    assert client.ALERTS[got[-1]] == "illegal_parameter"
+    daemon.says("the second ClientHello is for another server than the first")
+    assert daemon.metric("lintel_handshake_failures_total", reason="protocol") == 1
+    assert daemon.metric("lintel_passthrough_total") == 0
+
+
 def test_half_a_hello(front):
     """limits.handshake is for it as well."""
     daemon = front()
