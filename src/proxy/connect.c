@@ -65,12 +65,24 @@ static void note_failure(struct session *s, struct server *server, const char *w
 	session_log(s, LOG_WARN, "server %s: cannot connect: %s", server->address.text, why);
 }
 
-/* `its_own`: what is wrong is the server, not what it was asked for, nor something here. */
+/* Whether the address that is being tried is the last one of its server, for this connection. */
+static bool is_last_address(const struct session *s)
+{
+	const struct connecting *c = &s->connecting;
+
+	return c->endpoint + 1 >= c->target->n || s->worker->now >= c->until;
+}
+
+/* A server has failed when all of its addresses have, one of them at least by what is wrong with
+ * it. `its_own`: what is wrong is the server, not what it was asked for, nor something here. */
 static void note_connect_failure(
 	struct session *s, struct server *server, const char *why, bool its_own)
 {
+	struct connecting *c = &s->connecting;
+
 	note_failure(s, server, why);
-	if (!its_own)
+	c->failed |= its_own;
+	if (!c->failed || !is_last_address(s))
 		atomic_fetch_add_explicit(&server->failures, 1, memory_order_relaxed);
 	else if (server_failed(server, s->route->fall))
 		log_error("route %s: server %s is down: %u connects in a row failed, the last one: "
@@ -155,6 +167,7 @@ static struct target *choose(struct session *s)
 	if (s->worker->now >= c->until)
 		return NULL;
 	c->endpoint = 0;
+	c->failed = false;
 	return balance_choose(s->route, s->worker->index, &s->from, s->worker->now, c->tried);
 }
 

@@ -29,6 +29,7 @@ struct connecting {
 	unsigned char *tried;     /* targets, a bit each; NULL = none */
 	struct target *target;    /* the one being tried */
 	size_t endpoint;          /* of it: the next address */
+	bool failed;              /* one of its addresses, through its own fault */
 	size_t n_tried;           /* targets, this one not among them */
 	int64_t until, try_until; /* ms: of all tries, of this one */
 	bool full;                /* its unix socket's queue is: to be asked again */

@@ -100,6 +100,22 @@ def test_second_address_of_a_name(run, serve, ca, etc):
     assert [ask(daemon.address) for _ in range(4)] == ["up"] * 4
 
 
+def test_dead_address_of_a_name(run, serve, ca, etc):
+    """A server has failed when none of its addresses could be connected to, not with each."""
+    up = serve(says("up"))
+    hosts = etc(hosts=f"127.0.0.3 app.test\n127.0.0.4 app.test\n{proxy.HOST} app.test\n")
+    server = f"app.test:{up.port}"
+    config = proxy.basic([server], [ca.issue("a.example")])
+    config["routes"][0]["health_check"] = {"fall": 1}
+    daemon = run(config, wrap=["unshare", "-Urm", *hosts])
+    assert [ask(daemon.address) for _ in range(4)] == ["up"] * 4
+    daemon.expect("lintel_backend_connect_failures_total", 8)
+    up.close()
+    with pytest.raises((ConnectionError, client.Truncated)):
+        ask(daemon.address)
+    assert daemon.said().count(f"server {server} is down: 1 connects in a row failed") == 1
+
+
 def test_resolver_that_does_not_answer(run, serve, ca, etc, tmp_path):
     """It delays neither the start, nor other routes, nor a reload, nor the end; it would for
     minutes."""
