@@ -33,6 +33,7 @@ struct probe {
 	struct event event;
 	int64_t until, try_until; /* ms */
 	size_t endpoint;
+	bool asked; /* the server was, at one of its addresses at least */
 	int fd;
 	SSL *ssl;
 	struct outbound_call call; /* the SSL's, where the server has a `tls` block */
@@ -375,18 +376,16 @@ static void set_why(struct probe *p, int err)
 
 static void connect_next(struct probe *p)
 {
-	enum probe_result result = PROBE_BAD;
-
-	for (; p->endpoint < p->target->n && result == PROBE_BAD; p->endpoint++) {
+	for (; p->endpoint < p->target->n; p->endpoint++) {
 		int err = ask_server(p);
 
+		/* What is under way fails through the server's fault, where it does. */
+		p->asked |= !err || server_is_to_blame(err);
 		if (!err)
 			return;
 		set_why(p, err);
-		if (!server_is_to_blame(err))
-			result = PROBE_UNKNOWN;
 	}
-	finish(p, result);
+	finish(p, p->asked ? PROBE_BAD : PROBE_UNKNOWN);
 }
 
 static int settle_connect(struct probe *p)

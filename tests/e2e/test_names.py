@@ -116,6 +116,26 @@ def test_dead_address_of_a_name(run, serve, ca, etc):
     assert daemon.said().count(f"server {server} is down: 1 connects in a row failed") == 1
 
 
+@pytest.mark.parametrize("kind", ["tcp", "none"])
+def test_address_that_cannot_be_used_here(run, ca, etc, tmp_path, kind):
+    """It does not hide that the server has failed with the other one."""
+    no_ipv6 = "echo 1 >/proc/sys/net/ipv6/conf/lo/disable_ipv6 && ip link set lo up"
+    hosts = etc(hosts="127.0.0.1 app.test\n::1 app.test\n")
+    config = proxy.basic(["app.test:8080"], [ca.issue("a.example")])
+    config["listen"] = [{"address": f"unix:{tmp_path}/https"}]
+    config["admin"] = {"address": f"unix:{tmp_path}/admin"}
+    config["routes"][0]["health_check"] = {"type": kind, "interval": "100ms", "fall": 1}
+    wrap = ["unshare", "-Urmn", *hosts, "sh", "-c", f'{no_ipv6} && exec "$@"', "-"]
+    daemon = run(config, ready="healthz", wrap=wrap)
+    daemon.wait_log("its name has 2 addresses$")
+    if kind == "none":
+        with pytest.raises((ConnectionError, client.Truncated)):
+            ask(daemon.address)
+        daemon.wait_log("Cannot assign requested address")
+    what = "checks" if kind == "tcp" else "connects"
+    daemon.wait_log(f"server app.test:8080 is down: 1 {what} in a row failed")
+
+
 def test_resolver_that_does_not_answer(run, serve, ca, etc, tmp_path):
     """It delays neither the start, nor other routes, nor a reload, nor the end; it would for
     minutes."""
