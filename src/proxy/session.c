@@ -452,8 +452,9 @@ void session_settle(struct session *s)
 	deadline = s->worker->now + (half ? s->half_closed_ms : s->idle_ms);
 	if (s->tickets && deadline > s->worker->now + TICKETS_WAIT_MS)
 		deadline = s->worker->now + TICKETS_WAIT_MS;
-	/* With nobody left to hear it the client may not go on for ever. */
-	if (s->refused && s->backend.ended && deadline > s->timer.deadline)
+	/* With nobody left to hear it the client may not go on for ever. (No tick: the deadline was
+	 * met, and is to be another one.) */
+	if (s->refused && s->backend.ended && s->timer.tick && deadline > s->timer.deadline)
 		return;
 	wheel_set(&s->worker->wheel, &s->timer, deadline);
 }

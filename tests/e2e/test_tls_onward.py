@@ -17,6 +17,7 @@ import pproto
 import proxy
 from pproto import Told
 from servers import says
+from stage import reset
 
 pytestmark = pytest.mark.short
 
@@ -425,6 +426,42 @@ def test_back_pressure(front, serve, ca):
         while data := c.recv(1 << 18):
             got += len(data)
         assert got == total
+
+
+def test_timeouts_when_the_rest_waits(run, serve, ca, tmp_path):
+    """The server has answered, ended and reset; the client sends on and does not read. It has
+    its time-out also where the end of the answer still waits in lintel: that is so for some of these
+    sizes, around what a unix socket takes."""
+    go, sent, left = threading.Event(), [], []
+
+    def answer(tls):
+        tls.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        tls.sendall(BLOB[: int(tls.recv(10))])
+        tls.settimeout(0.1)
+        with contextlib.suppress(TimeoutError):
+            tls.unwrap()  # close_notify; none comes back
+        sent.append(tls)
+        go.wait(60)
+        reset(tls)
+        left.append(tls)
+
+    server = backend(serve(tls_server(ca.issue("x.example"), answer)), ca)
+    config = proxy.basic([server], [ca.issue("x.example")])
+    config["listen"] = [{"address": f"unix:{tmp_path}/listener"}]
+    config["routes"][0]["timeouts"] = {"idle": "2s", "half_closed": "2s"}
+    daemon = run(config)
+    clients = [client.Client(daemon.address, "x.example") for _ in range(24)]
+    for i, c in enumerate(clients, 1):
+        c.send(b"%d" % (i << 14))
+    proxy.wait_until("the answers", lambda: len(sent) == len(clients))
+    go.set()
+    proxy.wait_until("the resets", lambda: len(left) == len(clients))
+    for c in clients:
+        with contextlib.suppress(ConnectionError):
+            c.send(b"more")
+    proxy.wait_until("their end", lambda: daemon.metric("lintel_connections_active") == 0)
+    for c in clients:
+        c.close()
 
 
 def test_half_close(front, serve, ca):
