@@ -26,13 +26,17 @@ static struct session *of_backend(struct conn *c)
 
 static void backend_drained(struct conn *c)
 {
+	of_backend(c)->worker->now = clock_mono_ms();
 	relay_resume(of_backend(c));
 	session_settle(of_backend(c));
 }
 
 static void backend_failed(struct conn *c)
 {
-	relay_refused(of_backend(c), EVUTIL_SOCKET_ERROR());
+	int err = EVUTIL_SOCKET_ERROR();
+
+	of_backend(c)->worker->now = clock_mono_ms();
+	relay_refused(of_backend(c), err);
 	session_settle(of_backend(c));
 }
 

@@ -396,6 +396,7 @@ static struct session *of_client(struct conn *c)
 
 static void client_drained(struct conn *c)
 {
+	of_client(c)->worker->now = clock_mono_ms();
 	relay_resume(of_client(c));
 	session_settle(of_client(c));
 }

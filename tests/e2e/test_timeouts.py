@@ -97,6 +97,35 @@ def test_idle(front, serve):
     daemon.expect("lintel_timeouts_total", 1, kind="idle")
 
 
+def test_idle_after_the_queue(run, serve, ca, tmp_path):
+    """A client that takes what waited for it was not idle until then, even if nothing else has
+    happened since."""
+    more = threading.Event()
+
+    def handler(conn):
+        conn.sendall(bytes(180000))
+        more.wait(60)
+        conn.sendall(bytes(60000))  # not all of it has room in a unix socket
+        echo(conn)
+
+    def relayed(size):
+        return daemon.metric("lintel_bytes_total", direction="out") == size
+
+    config = proxy.basic([serve(handler).address], [ca.issue("www.a.example")], workers=1)
+    config["listen"] = [{"address": f"unix:{tmp_path}/listener"}]
+    config["routes"][0]["timeouts"] = {"idle": "6s"}
+    daemon = run(config)
+    with client.Client(daemon.address) as c:
+        proxy.wait_until("the first part", lambda: relayed(180000))
+        more.set()
+        proxy.wait_until("the second part", lambda: relayed(240000))
+        time.sleep(3.5)
+        c.read_exactly(240000)
+        time.sleep(3.5)  # in all longer than the limit, each far less
+        c.send(b"x")
+        assert c.recv() == b"x"
+
+
 def test_half_closed(front, serve):
     """After one direction has ended the other one has timeouts.half_closed."""
     release = threading.Event()
