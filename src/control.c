@@ -41,7 +41,6 @@ struct control {
 	struct publisher publisher;
 	struct admin *admin;
 	int lock;
-	bool draining;
 	struct reloader reloader;
 	struct renewals renewals;
 	struct notices notices;
@@ -144,12 +143,11 @@ static void on_stop(evutil_socket_t signum, short what, void *arg)
 	char within[64] = "";
 
 	(void)what;
-	if (c->draining) {
+	if (c->publisher.draining) {
 		log_warn("told to stop a second time: the connections that are left are closed");
 		publisher_tell(&c->publisher, WORKER_STOP);
 		return;
 	}
-	c->draining = true;
 	systemd_tell("STOPPING=1");
 	renewals_stop(&c->renewals); /* first: swaps that end with the reloader are no failures */
 	reloader_stop(&c->reloader);
@@ -191,7 +189,7 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	logs_tick();
-	if (c->draining)
+	if (c->publisher.draining)
 		return;
 	publisher_tick(&c->publisher);
 	renewals_tick(&c->renewals);
@@ -212,7 +210,7 @@ static const struct admin_view *admin_get_view(void *arg)
 	v->reloads_failed = c->reloader.failed;
 	v->last_reload_error = c->reloader.last_error;
 	v->workers = (int)p->n_workers;
-	v->draining = c->draining;
+	v->draining = p->draining;
 	return v;
 }
 

@@ -104,7 +104,7 @@ static void addresses_changed(void *arg)
 	struct snapshot *s;
 	struct routes *routes;
 
-	if (!p->snapshot || p->closed)
+	if (!p->snapshot || p->draining)
 		return;
 	s = snapshot_copy(p->snapshot);
 	routes = make_routes(p, s->conf, s->routes->trust);
@@ -133,7 +133,7 @@ void publisher_rotate_tickets(struct publisher *p)
 	struct snapshot *s;
 	struct error err;
 
-	if (p->closed) /* workers that have ended would not report it */
+	if (p->draining) /* workers that have ended would not report it */
 		return;
 	tickets = tickets_rotate(p->snapshot->tickets, &err);
 	if (!tickets) {
@@ -148,8 +148,6 @@ void publisher_rotate_tickets(struct publisher *p)
 
 void publisher_tick(struct publisher *p)
 {
-	if (p->closed)
-		return;
 	resolver_tick(p->resolver, p->snapshot->routes);
 	health_tick(p->health);
 }
@@ -170,7 +168,7 @@ void publisher_tell(struct publisher *p, enum worker_verb verb)
 
 void publisher_drain(struct publisher *p)
 {
-	p->closed = true;
+	p->draining = true;
 	publisher_tell(p, WORKER_DRAIN);
 }
 

@@ -26,7 +26,7 @@ struct publisher {
 	struct health *health;
 	struct renewals *renewals;
 	struct mailbox home; /* workers' reports */
-	bool closed;         /* draining: nothing is published any more */
+	bool draining;       /* nothing is published any more */
 };
 
 /* fds_for_sessions is set; `names` are the jobs that look up servers' names. */
@@ -40,7 +40,7 @@ void publisher_set(struct publisher *p, struct built *b);
 void publisher_set_certs(struct publisher *p, struct certs *certs); /* takes the reference */
 /* New ticket keys, after TICKETS_ROTATE_S. */
 void publisher_rotate_tickets(struct publisher *p);
-void publisher_tick(struct publisher *p); /* once a second: names and servers' health */
+void publisher_tick(struct publisher *p); /* once a second, until draining: names, health */
 
 void publisher_tell(struct publisher *p, enum worker_verb verb);
 /* Workers are told to drain: nothing is published from here on. */
