@@ -88,7 +88,8 @@ static int check_folder_dry(const struct conf *c, const char *path, struct error
 {
 	size_t len = strlen(c->state_dir);
 
-	if (strncmp(path, c->state_dir, len) == 0 && access(c->state_dir, F_OK) < 0)
+	if (strncmp(path, c->state_dir, len) == 0 && path[len] == '/' &&
+		access(c->state_dir, F_OK) < 0)
 		return 0;
 	return store_would_check_folder(path, err);
 }

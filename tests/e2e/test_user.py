@@ -117,12 +117,13 @@ def test_user_who_may_not_read_the_configuration(run, config, tmp_path):
 @as_root
 def test_user_who_may_not_write(run, config, tmp_path):
     """Where a certificate is to be made: which one, and who needs what."""
-    extra = {"domains": ["b.example"], "cert_path": f"{tmp_path}/x/b.crt", "key_path": "b.key"}
+    beside = tmp_path / "it" / "state-b"  # not in state_dir, though its name begins so
+    extra = {"domains": ["b.example"], "cert_path": f"{beside}/b.crt", "key_path": "b.key"}
     config["tls"] = {}
     config["autocert"] = {"provider": "pseudo", "domains": ["a.example"], "extra": [extra]}
     daemon = proxy.Lintel(tmp_path / "it", {**config, "user": "nobody"})
     for said in (proxy.command("check", "-c", daemon.file).stderr, start_fails(daemon)):
-        assert f"autocert: extra[1]: cannot make the directory {tmp_path}/x" in said
+        assert f"autocert: extra[1]: cannot make the directory {beside}:" in said
         assert "must have the right to write" in said and "autocert: main" not in said
     assert proxy.command("check", "-c", daemon.file).returncode == 1  # state_dir is there now
     del config["autocert"]["extra"]
